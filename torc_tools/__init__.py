@@ -1,0 +1,1 @@
+"""Recovery and monitoring of HPC workflows as small Unix commands."""

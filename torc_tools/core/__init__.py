@@ -1,0 +1,1 @@
+"""Pure decisions: records in, records out; no clock, no file, no process."""

@@ -1,0 +1,1 @@
+"""Where core meets shell: steps that several commands share."""

@@ -1,0 +1,51 @@
+"""The journal: one row for every change that a command makes, chained by hashes. torc-undo and reports read it."""
+
+import getpass
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import orjson
+
+
+class Change(NamedTuple):
+    """One change: what was changed (subject: job, resource_requirements, allocation, workflow), why, before, after."""
+
+    subject: str
+    subject_id: int
+    why: Any
+    before: Any
+    after: Any
+
+
+def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iterable[Change]) -> int:
+    """Append `changes` made by `command`, inside the caller's transaction; give how many they were.
+
+    Each row's hash covers the row and the hash before it: a row that is edited or taken out later shows.
+    """
+    last = db.execute("SELECT hash FROM change ORDER BY change_id DESC LIMIT 1").fetchone()
+    previous = last[0] if last else ""
+    now, who = time.time(), _who()
+    rows = []
+    for change in changes:
+        texts = [orjson.dumps(part, option=orjson.OPT_SORT_KEYS).decode() for part in change[2:]]
+        row = (workflow_id, now, who, command, change.subject, change.subject_id, *texts)
+        previous = hashlib.sha256(orjson.dumps([previous, *row])).hexdigest()
+        rows.append((*row, previous))
+    db.executemany(
+        "INSERT INTO change (workflow_id, at, who, command, subject, subject_id, why, before, after, hash)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        rows,
+    )
+    return len(rows)
+
+
+def _who() -> str:
+    """Give the user's name; USER may be unset (cron), and the uid may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -1,0 +1,99 @@
+"""The options that commands share, spelled once."""
+
+import argparse
+import os
+from typing import Any
+
+from torc_tools import units
+from torc_tools.exits import Failure
+
+VERSION = "0.1.0"
+FORMATS = ("table", "jsonl", "json", "csv")
+
+
+def parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
+    """Make the parser of command `prog`: no abbreviations, --version, help as written."""
+    made = argparse.ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=epilog or f"man {prog} has the details.",
+        allow_abbrev=False,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("--version", action="version", version=f"%(prog)s (torc-tools) {VERSION}")
+    return made
+
+
+def add_store(made: argparse.ArgumentParser) -> None:
+    """Add --store FILE."""
+    made.add_argument("--store", metavar="FILE", help="the store (default: $TORC_STORE, else ./torc.db)")
+
+
+def add_read_only(made: argparse.ArgumentParser) -> None:
+    """Add --read-only, for commands that otherwise fold what workers wrote into the store before they read it."""
+    made.add_argument("--read-only", action="store_true", help="leave every byte of the store as it is")
+
+
+def add_dry_run(made: argparse.ArgumentParser) -> None:
+    """Add -n/--dry-run."""
+    made.add_argument("-n", "--dry-run", action="store_true", help="say what would be done; change nothing")
+
+
+def add_workflow(made: argparse.ArgumentParser, nargs: str | None = None) -> None:
+    """Add the operand WORKFLOW (an id)."""
+    made.add_argument("workflow_id", metavar="WORKFLOW", type=identifier, nargs=nargs, help="workflow id")
+
+
+def add_input(made: argparse.ArgumentParser) -> None:
+    """Add the operand FILE of filters and sinks."""
+    made.add_argument("file", metavar="FILE", nargs="?", help="records as JSON Lines (default, or -: standard input)")
+
+
+def add_output(made: argparse.ArgumentParser) -> None:
+    """Add what every command has that writes records: -f, --where, --query, -e."""
+    made.add_argument("-f", "--format", choices=FORMATS, help="default: table on a terminal, jsonl in a pipe")
+    made.add_argument("--where", metavar="EXPR", help="write only records for which this JMESPath expression is true")
+    made.add_argument("--query", metavar="EXPR", help="write what this JMESPath expression makes of each record")
+    made.add_argument("-e", "--exit-status", action="store_true", help="exit 1 where no record was written")
+
+
+def store_path(args: argparse.Namespace) -> str:
+    """Give the path of the store: --store, else $TORC_STORE, else ./torc.db."""
+    return args.store or os.environ.get("TORC_STORE") or "torc.db"
+
+
+def identifier(text: str) -> int:
+    """Read an id: a positive integer (argparse reports others with status 2)."""
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**63:
+        raise argparse.ArgumentTypeError(f"not an id: '{text}'")
+    return int(text)
+
+
+def identifiers(text: str) -> list[int]:
+    """Read ids between commas: '7,8,9'."""
+    return [identifier(part.strip()) for part in text.split(",")]
+
+
+def factor(text: str) -> int:
+    """Read a factor of at least 1 in thousandths: '1.5' is 1500."""
+    milli = _checked(units.parse_factor, text)
+    if milli < 1000:
+        raise argparse.ArgumentTypeError(f"below 1: '{text}' (a retry never gets less)")
+    return int(milli)
+
+
+def memory(text: str) -> int:
+    """Read a memory size in bytes."""
+    return int(_checked(units.parse_memory, text))
+
+
+def duration(text: str) -> int:
+    """Read a duration in seconds."""
+    return int(_checked(units.parse_duration, text))
+
+
+def _checked(parse: Any, text: str) -> Any:
+    try:
+        return parse(text)
+    except Failure as failure:
+        raise argparse.ArgumentTypeError(failure.message) from None

@@ -1,0 +1,135 @@
+"""Records for whoever reads them: JSON Lines in a pipe, a table on a terminal, JSON or CSV on request."""
+
+import argparse
+import csv
+import io
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import orjson
+
+from torc_tools import exits
+from torc_tools.exits import Failure
+from torc_tools.records import Record
+from torc_tools.shell import stream
+
+FRAMES = ("begin", "end")
+
+
+def emit(records: Iterable[Record], args: argparse.Namespace, columns: Sequence[str] = ()) -> int:
+    """Write records as -f, --where and --query say; give the exit status (1 with -e where none was written).
+
+    `columns` are the keys that a table shows; without them it shows those of the first record.
+    """
+    chosen = _queried(_where(records, args.where), args.query)
+    kind = args.format or ("table" if terminal() else "jsonl")
+    if kind == "jsonl" and not args.query:
+        count = stream.write(chosen)
+    else:
+        count = _write_other(kind, chosen, columns)
+    return exits.EMPTY if args.exit_status and not count else exits.OK
+
+
+def terminal() -> bool:
+    """Say whether standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
+def coloured() -> bool:
+    """Say whether standard error may have colours: a terminal, NO_COLOR empty, TERM not dumb."""
+    return sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _where(records: Iterable[Record], expression: str | None) -> Iterable[Record]:
+    if not expression:
+        return records
+    matches = _compiled(expression)
+    return (record for record in records if record["type"] in FRAMES or _truthy(matches(record)))
+
+
+def _queried(records: Iterable[Record], expression: str | None) -> Iterable[Any]:
+    if not expression:
+        return records
+    search = _compiled(expression)
+    return (search(record) for record in records if record["type"] not in FRAMES)
+
+
+def _truthy(value: Any) -> bool:
+    """Say whether JMESPath calls a value true: all but null, false and what is empty (0 is true)."""
+    return value is not None and value is not False and value not in ("", [], {})
+
+
+def _compiled(expression: str) -> Callable[[Any], Any]:
+    import jmespath
+    from jmespath.exceptions import JMESPathError
+
+    def search(record: Any) -> Any:
+        try:
+            return compiled.search(record)
+        except JMESPathError as error:
+            raise Failure(exits.USAGE, f"expression '{expression}': {_first_line(error)}") from None
+
+    try:
+        compiled = jmespath.compile(expression)
+    except JMESPathError as error:
+        raise Failure(exits.USAGE, f"expression '{expression}': {_first_line(error)}") from None
+    return search
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0]
+
+
+def _write_other(kind: str, values: Iterable[Any], columns: Sequence[str]) -> int:
+    kept = [value for value in values if not (isinstance(value, dict) and value.get("type") in FRAMES)]
+    if kind == "json":
+        stream.stdout().write(orjson.dumps(kept, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    elif kind == "jsonl" or not all(isinstance(value, dict) for value in kept):
+        stream.stdout().writelines(orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE) for value in kept)
+    elif kind == "csv":
+        stream.stdout().writelines(_csv_lines(kept, columns))
+    else:
+        _table(kept, columns)
+    stream.stdout().flush()
+    return len(kept)
+
+
+def _headers(rows: list[Record], columns: Sequence[str]) -> list[str]:
+    """Give the columns of a table: those asked for, else every key of the first row but `type`."""
+    return list(columns) or [key for key in (rows[0] if rows else {}) if key != "type"]
+
+
+def _cell(value: Any) -> str:
+    """Write a value for a person on one line; null is '-'."""
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.3f}".rstrip("0").rstrip(".")
+    return stream.printable(value if isinstance(value, str) else orjson.dumps(value).decode())
+
+
+def _csv_lines(rows: list[Record], columns: Sequence[str]) -> Iterator[bytes]:
+    headers = list(columns) or list(dict.fromkeys(key for row in rows for key in row if key != "type"))
+    for row in [dict(zip(headers, headers, strict=True)), *rows]:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerow(["" if row.get(k) is None else _plain(row[k]) for k in headers])
+        yield text.getvalue().encode(errors="surrogatepass")
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else orjson.dumps(value).decode()
+
+
+def _table(rows: list[Record], columns: Sequence[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    headers = _headers(rows, columns)
+    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(_cell(row.get(key)), overflow="ellipsis", no_wrap=True) for key in headers))
+    if rows:
+        Console(file=sys.stdout, no_color=bool(os.environ.get("NO_COLOR")), highlight=False).print(table)

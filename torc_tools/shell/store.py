@@ -1,0 +1,79 @@
+"""The store: one SQLite file. How it is opened, locked and written; the SQL of each subject stands in its own module.
+
+Rollback journal, not WAL (home directories are NFS or Lustre); short immediate transactions; 75 when locked.
+"""
+
+import contextlib
+import os
+import sqlite3
+from collections.abc import Iterator
+
+from torc_tools import exits
+from torc_tools.exits import Failure
+from torc_tools.shell import migrations
+
+BUSY_S = 10.0  # how long another writer is waited for before the command gives up with 75
+
+
+def create(path: str) -> sqlite3.Connection:
+    """Open the store at `path` for writing; make it (mode 0600) where it is missing."""
+    if not os.path.exists(path):
+        try:
+            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise Failure(exits.IO, f"cannot create store '{path}': {error.strerror}") from None
+    return open_store(path)
+
+
+def open_store(path: str) -> sqlite3.Connection:
+    """Open an existing store for reading and writing. Raises Failure(66) where there is none or it is not a store."""
+    db = _connect(path, "rw")
+    with transaction(db):
+        migrations.migrate(db, path)
+    return db
+
+
+def open_copy(path: str) -> sqlite3.Connection:
+    """Give a copy of the store in memory: a dry run may fold and plan there and leaves the file as it was."""
+    source = _connect(path, "ro")
+    if not migrations.check(source, path):
+        raise Failure(exits.NO_INPUT, f"not a store: '{path}'")
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    with contextlib.closing(source):
+        source.backup(copy)
+    return _prepared(copy)
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Run the block in one immediate transaction: all of it is written, or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        db.execute("ROLLBACK")
+        raise
+    db.execute("COMMIT")
+
+
+def _connect(path: str, mode: str) -> sqlite3.Connection:
+    if not os.path.isfile(path):
+        raise Failure(exits.NO_INPUT, f"no such store: '{path}' (see --store, TORC_STORE)")
+    if not os.access(path, os.R_OK):
+        raise Failure(exits.NO_INPUT, f"cannot open store '{path}': Permission denied")
+    uri = "file:" + "".join(c if c.isalnum() or c in "/._-" else "".join(f"%{b:02x}" for b in os.fsencode(c)) for c in path)
+    db = sqlite3.connect(f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_S)
+    try:
+        return _prepared(db)
+    except sqlite3.DatabaseError as error:
+        if isinstance(error, sqlite3.OperationalError):
+            raise
+        raise Failure(exits.NO_INPUT, f"not a store: '{path}'") from None
+
+
+def _prepared(db: sqlite3.Connection) -> sqlite3.Connection:
+    db.row_factory = sqlite3.Row
+    for pragma in ("foreign_keys = ON", "cache_size = -32000", "temp_store = MEMORY"):
+        db.execute(f"PRAGMA {pragma}")
+    db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return db

@@ -1,0 +1,166 @@
+"""stdin and stdout: the only readers and writers of record streams, and the one end of every command.
+
+A filter reads line by line. A sink reads the whole stream first (`whole`): begin without end means that the writer
+died, and nothing may be applied.
+"""
+
+import contextlib
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO
+
+import orjson
+
+from torc_tools import exits
+from torc_tools.exits import Failure
+from torc_tools.records import Record
+
+_line = [0]  # the input line in hand, for the message of a failure; 0 when none is
+
+
+def read(file: str | None = None) -> Iterator[Record]:
+    """Give the records of `file` (None or '-': standard input), each checked to be an object with a string `type`.
+
+    While a record is in hand, a Failure(65) raised by anyone is reported with its line number.
+    Raises Failure(65) on a bad line, Failure(66) where the file is missing, Failure(74) where it cannot be read.
+    """
+    with _opened(file) as lines:
+        try:
+            for number, line in enumerate(lines, 1):
+                _line[0] = number
+                if not line.isspace():
+                    yield _record(line)
+            _line[0] = 0
+        except OSError as error:
+            raise Failure(exits.IO, f"cannot read '{file or '-'}': {error.strerror}") from None
+
+
+def whole(records: Iterable[Record], check: Callable[[Record], object] | None = None) -> list[Record]:
+    """Read all records, each through `check`; leave the framing out.
+
+    Raises Failure(65) for a stream that has `begin` without `end`: its writer died, so nothing of it may be applied.
+    """
+    kept: list[Record] = []
+    stages: list[str] = []
+    for record in records:
+        if record["type"] == "begin":
+            stages.append(str(record.get("stage")))
+        elif record["type"] == "end":
+            stages = stages[:-1]
+        else:
+            if check is not None:
+                check(record)
+            kept.append(record)
+    if stages:
+        raise Failure(exits.DATA, f"input ends before the end line of '{printable(stages[0])}': nothing was changed")
+    return kept
+
+
+def write(records: Iterable[Record]) -> int:
+    """Write records as JSON Lines, each at once; give how many they were, begin and end left out."""
+    out = stdout()
+    count = 0
+    for record in records:
+        out.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        out.flush()
+        count += record["type"] not in ("begin", "end")
+    return count
+
+
+def stdout() -> IO[bytes]:
+    """Give the binary standard output; Failure(74) where it is closed."""
+    if sys.stdout is None:
+        raise Failure(exits.IO, "cannot write standard output: it is closed")
+    return sys.stdout.buffer
+
+
+def say(message: str) -> None:
+    """Write one line for people on stderr, control characters made visible; a closed stderr is no error."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(printable(message) + "\n")
+        sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    r"""Make control characters visible (ESC as \x1b), so that no job name can drive a terminal or break a line."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def run(main: Callable[[Sequence[str] | None], int], prog: str) -> None:
+    """Run a command to its exit status: the only place where errors become messages. Never returns."""
+    status = exits.SOFTWARE
+    try:
+        status = main(None)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        status = exits.PIPE
+    except KeyboardInterrupt:
+        status = exits.INTERRUPTED
+    except Failure as failure:
+        status = failure.status
+        for line in _located(failure).splitlines():
+            say(f"{prog}: {line}")
+    except sqlite3.Error as error:
+        status = _store_trouble(prog, error)
+    except OSError as error:
+        status = exits.IO
+        say(f"{prog}: {_words(error)}")
+    _leave(status)
+
+
+def _located(failure: Failure) -> str:
+    at = f"line {_line[0]}: " if _line[0] and failure.status == exits.DATA else ""
+    return at + failure.message
+
+
+def _words(error: OSError) -> str:
+    return f"cannot use '{error.filename}': {error.strerror}" if error.filename else f"cannot write: {error.strerror}"
+
+
+def _store_trouble(prog: str, error: sqlite3.Error) -> int:
+    """Give 75 for a locked store, 74 for one that cannot be read or written, and say which."""
+    locked = "locked" in str(error) or "busy" in str(error)
+    say(f"{prog}: store is locked by another command: try again" if locked else f"{prog}: store: {error}")
+    return exits.TEMPORARY if locked else exits.IO
+
+
+def _leave(status: int) -> None:
+    """Exit with `status`, stdout pointed at /dev/null where it is broken, so that the flush at exit stays silent."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        status = status or exits.IO
+    sys.exit(status)
+
+
+@contextlib.contextmanager
+def _opened(file: str | None) -> Iterator[Iterable[bytes]]:
+    if file not in (None, "-"):
+        try:
+            with open(str(file), "rb") as lines:
+                yield lines
+        except (FileNotFoundError, IsADirectoryError, PermissionError, NotADirectoryError) as error:
+            if error.filename != file:
+                raise
+            raise Failure(exits.NO_INPUT, f"cannot open '{file}': {error.strerror}") from None
+        return
+    if sys.stdin is None:
+        raise Failure(exits.IO, "cannot read standard input: it is closed")
+    if sys.stdin.isatty():
+        say("reading records from the terminal, one JSON object a line; Ctrl-D ends them")
+    yield sys.stdin.buffer
+
+
+def _record(line: bytes) -> Record:
+    try:
+        record = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise Failure(exits.DATA, f"not JSON: {error}") from None
+    if not isinstance(record, dict) or not isinstance(record.get("type"), str):
+        raise Failure(exits.DATA, "not a record: no object with a string 'type'")
+    return record

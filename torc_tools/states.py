@@ -1,0 +1,25 @@
+"""Job states: torc's names with torc's integers, and the sets of them that rules speak about."""
+
+UNINITIALIZED, BLOCKED, READY, PENDING, RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED, DISABLED, PENDING_FAILED = range(11)
+
+NAMES = (
+    "uninitialized",
+    "blocked",
+    "ready",
+    "pending",
+    "running",
+    "completed",
+    "failed",
+    "canceled",
+    "terminated",
+    "disabled",
+    "pending_failed",
+)
+NUMBERS = {name: number for number, name in enumerate(NAMES)}
+
+DONE = frozenset({COMPLETED, FAILED, CANCELED, TERMINATED})  # lets dependents go on, one way or the other
+BAD = frozenset({FAILED, CANCELED, TERMINATED})  # cancels dependents that ask for it
+SETTLED = DONE | {DISABLED}  # nothing of the workflow waits for it
+WAITING = frozenset({UNINITIALIZED, BLOCKED, READY})  # not started
+ACTIVE = frozenset({PENDING, RUNNING})  # a worker has it
+RECOVERABLE = frozenset({FAILED, TERMINATED})  # what diagnosis looks at
