@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from torc_tools import exits
 from torc_tools.exits import Failure
-from torc_tools.shell import migrations
+from torc_tools.shell import crash, migrations
 
 BUSY_S = 10.0  # how long another writer is waited for before the command gives up with 75
 
@@ -28,8 +28,10 @@ def create(path: str) -> sqlite3.Connection:
 def open_store(path: str) -> sqlite3.Connection:
     """Open an existing store for reading and writing. Raises Failure(66) where there is none or it is not a store."""
     db = _connect(path, "rw")
-    with transaction(db):
-        migrations.migrate(db, path)
+    if migrations.check(db, path) < len(migrations.STEPS):
+        with transaction(db):
+            migrations.migrate(db, path)
+    crash.watch(db)
     return db
 
 

@@ -1,0 +1,43 @@
+"""Where a workflow's files lie: event files, claims, manifests, logs. Names only; nothing is created here."""
+
+import os
+import socket
+
+from torc_tools.records import Record
+
+
+def events_dir(output_dir: str) -> str:
+    """Give the folder of the event files."""
+    return os.path.join(output_dir, "events")
+
+
+def worker_name(workflow_id: int, run_id: int, slurm_job_id: str | None, pid: int) -> str:
+    """Give a worker's name, which is the stem of its event file; each process has its own."""
+    return f"wf{workflow_id}_r{run_id}_{socket.gethostname()}_{slurm_job_id or 'local'}_{pid}"
+
+
+def claims_dir(output_dir: str, workflow_id: int, token: str) -> str:
+    """Give the folder of the claims; the token keeps workflows of other stores apart."""
+    return os.path.join(output_dir, "claims", f"wf{workflow_id}_{token[:8]}")
+
+
+def claim_name(job_id: int, run_id: int, attempt_id: int) -> str:
+    """Give the file name of the claim on one attempt of a job."""
+    return f"{job_id}.r{run_id}.a{attempt_id}"
+
+
+def stdio_path(output_dir: str, ids: tuple[int, int, int, int], suffix: str) -> str:
+    """Give the path of a job's output; ids are workflow, job, run, attempt; suffix is 'o', 'e' or 'log'."""
+    workflow_id, job_id, run_id, attempt_id = ids
+    return os.path.join(output_dir, "job_stdio", f"job_wf{workflow_id}_j{job_id}_r{run_id}_a{attempt_id}.{suffix}")
+
+
+def manifest_path(workflow: Record, allocation_id: int) -> str:
+    """Give the path of the job lines that the worker of an allocation reads."""
+    name = f"wf{workflow['workflow_id']}_r{workflow['run_id']}_a{allocation_id}.jsonl"
+    return os.path.join(workflow["output_dir"], "manifests", name)
+
+
+def watch_log(output_dir: str, workflow_id: int) -> str:
+    """Give the path of torc-watch's log."""
+    return os.path.join(output_dir, f"watch_{socket.gethostname()}_{workflow_id}.log")

@@ -1,0 +1,101 @@
+"""What is read from the store, as records. Every reader of jobs, results and workflows goes through here."""
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from torc_tools import exits, states
+from torc_tools.exits import Failure
+from torc_tools.records import Record
+
+_JOB = """
+SELECT j.job_id, j.workflow_id, j.name AS job_name, j.status, j.command, j.invocation_script, j.run_id, j.attempt_id,
+    j.priority, j.cancel_on_blocking_job_failure, j.resource_requirements_id, r.name AS resource_requirements,
+    r.num_cpus, r.num_gpus, r.num_nodes, r.memory_bytes, r.runtime_s, j.failure_handler_id, j.slurm_scheduler_id,
+    j.worker, j.config
+FROM job j LEFT JOIN resource_requirements r USING (resource_requirements_id)
+"""
+_RESULT = """
+SELECT t.result_id, t.workflow_id, t.job_id, j.name AS job_name, t.run_id, t.attempt_id, t.status, t.return_code,
+    t.started_at, t.ended_at, t.exec_time_s, t.peak_memory_bytes, t.avg_memory_bytes,
+    t.peak_cpu_percent, t.avg_cpu_percent, t.memory_bytes, t.runtime_s, t.num_cpus, t.worker, t.facts
+FROM result t JOIN job j USING (job_id)
+"""
+
+
+def workflow(db: sqlite3.Connection, workflow_id: int) -> Record:
+    """Give the `workflow` record of an id, its config decoded. Raises Failure(66) where there is no such workflow."""
+    row = db.execute("SELECT * FROM workflow WHERE workflow_id = ?", (workflow_id,)).fetchone()
+    if row is None:
+        raise Failure(exits.NO_INPUT, f"no such workflow: '{workflow_id}'")
+    return _workflow(row)
+
+
+def workflows(db: sqlite3.Connection) -> Iterator[Record]:
+    """Give all `workflow` records, oldest first."""
+    return map(_workflow, db.execute("SELECT * FROM workflow ORDER BY workflow_id"))
+
+
+def jobs(db: sqlite3.Connection, condition: str = "1", parameters: tuple[Any, ...] = ()) -> Iterator[Record]:
+    """Give `job` records in order of id; `condition` is SQL over job `j` and its requirements `r`.
+
+    memory_bytes and runtime_s are null where the job has no limit; num_cpus is then 1.
+    """
+    return map(_job, db.execute(f"{_JOB} WHERE {condition} ORDER BY j.job_id", parameters))  # noqa: S608
+
+
+def results(db: sqlite3.Connection, condition: str = "1", parameters: tuple[Any, ...] = ()) -> Iterator[Record]:
+    """Give `result` records in order of job, run, attempt; `condition` is SQL over result `t` and job `j`."""
+    order = "ORDER BY t.job_id, t.run_id, t.attempt_id"
+    return map(_result, db.execute(f"{_RESULT} WHERE {condition} {order}", parameters))  # noqa: S608
+
+
+LATEST = """t.result_id = (SELECT x.result_id FROM result x WHERE x.job_id = t.job_id
+    ORDER BY x.run_id DESC, x.attempt_id DESC LIMIT 1)"""  # a condition for `results`: the newest of each job
+
+
+def counts(db: sqlite3.Connection, workflow_id: int) -> dict[str, int]:
+    """Give how many jobs of a workflow are in each state, all states named."""
+    rows = db.execute("SELECT status, count(*) FROM job WHERE workflow_id = ? GROUP BY status", (workflow_id,))
+    found = {row[0]: row[1] for row in rows}
+    return {name: found.get(number, 0) for number, name in enumerate(states.NAMES)}
+
+
+def edges(db: sqlite3.Connection, workflow_id: int) -> Iterator[tuple[int, int]]:
+    """Give (job, parent) for every dependency of a workflow."""
+    return iter(
+        db.execute(
+            "SELECT d.job_id, d.depends_on_job_id FROM job j JOIN job_depends_on d USING (job_id) WHERE j.workflow_id = ?",
+            (workflow_id,),
+        ).fetchall()
+    )
+
+
+def _workflow(row: sqlite3.Row) -> Record:
+    record = {"type": "workflow", **dict(row)}
+    record["is_canceled"] = bool(record["is_canceled"])
+    record["config"] = orjson.loads(record["config"])
+    return record
+
+
+def _job(row: sqlite3.Row) -> Record:
+    record = {"type": "job", **dict(row)}
+    record["status"] = states.NAMES[record["status"]]
+    record["cancel_on_blocking_job_failure"] = bool(record["cancel_on_blocking_job_failure"])
+    record["config"] = orjson.loads(record["config"] or "{}")
+    for key, least in (("num_cpus", 1), ("num_gpus", 0), ("num_nodes", 1)):
+        if record[key] is None:
+            record[key] = least
+    return record
+
+
+def _result(row: sqlite3.Row) -> Record:
+    record = {"type": "result", **dict(row)}
+    record["status"] = states.NAMES[record["status"]]
+    for kind in ("peak", "avg"):
+        size = record[f"{kind}_memory_bytes"]
+        record[f"{kind}_memory_gb"] = None if size is None else round(size / 2**30, 6)
+    record["facts"] = orjson.loads(record["facts"])
+    return record
