@@ -17,7 +17,9 @@ def need(record: Record, key: str, kind: type | tuple[type, ...]) -> Any:
     """Give record[key] checked to be of `kind` (bool is no int). Raises Failure(65) naming the record and the key."""
     value = record.get(key)
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-        raise Failure(DATA, f"{record.get('type', 'record')}: '{key}' is {_shown(record, key)}, expected {_kinds(kind)}")
+        raise Failure(
+            DATA, f"{record.get('type', 'record')}: '{key}' is {_shown(record, key)}, expected {_kinds(kind)}"
+        )
     return value
 
 
@@ -64,5 +66,12 @@ def _shown(record: Record, key: str) -> str:
 
 def _kinds(kind: type | tuple[type, ...]) -> str:
     kinds = kind if isinstance(kind, tuple) else (kind,)
-    words = {int: "an integer", str: "a string", list: "a list", dict: "an object", float: "a number", bool: "true or false"}
+    words = {
+        int: "an integer",
+        str: "a string",
+        list: "a list",
+        dict: "an object",
+        float: "a number",
+        bool: "true or false",
+    }
     return " or ".join(words[each] for each in kinds)

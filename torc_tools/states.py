@@ -1,6 +1,8 @@
 """Job states: torc's names with torc's integers, and the sets of them that rules speak about."""
 
-UNINITIALIZED, BLOCKED, READY, PENDING, RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED, DISABLED, PENDING_FAILED = range(11)
+UNINITIALIZED, BLOCKED, READY, PENDING, RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED, DISABLED, PENDING_FAILED = (
+    range(11)
+)
 
 NAMES = (
     "uninitialized",

@@ -13,7 +13,9 @@ from torc_tools.states import BAD, CANCELED, DONE, READY
 class Unblocker:
     """Keeps, for the blocked jobs of a workflow, how many parents are not done; each edge is looked at once."""
 
-    def __init__(self, waiting: Mapping[int, Iterable[int]], status: Mapping[int, int], cancels: Container[int]) -> None:
+    def __init__(
+        self, waiting: Mapping[int, Iterable[int]], status: Mapping[int, int], cancels: Container[int]
+    ) -> None:
         """Take blocked jobs with their parents' ids, the status of the parents, and the ids that cancel on failure."""
         self._cancels = cancels
         self._dependents: dict[int, list[int]] = {}

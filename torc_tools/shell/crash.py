@@ -16,6 +16,8 @@ def wrote() -> None:
 
 
 def watch(db: sqlite3.Connection) -> None:
-    """Count the writing statements of a connection, COMMIT included: each is killed before it runs, after the last one did."""
+    """Count the writing statements of a connection, COMMIT included; the kill comes before the Nth takes effect."""
     if _left[0]:
-        db.set_trace_callback(lambda sql: wrote() if sql.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE", "COMMIT") else None)
+        db.set_trace_callback(
+            lambda sql: wrote() if sql.lstrip()[:6].upper() in ("INSERT", "UPDATE", "DELETE", "COMMIT") else None
+        )

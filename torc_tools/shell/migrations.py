@@ -31,7 +31,7 @@ CREATE INDEX resource_requirements_of ON resource_requirements (workflow_id);
 CREATE TABLE failure_handler (
     failure_handler_id INTEGER PRIMARY KEY AUTOINCREMENT,
     workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE,
-    name TEXT NOT NULL, rules TEXT NOT NULL           -- JSON: [{exit_codes, match_all_exit_codes, recovery_script, max_retries}]
+    name TEXT NOT NULL, rules TEXT NOT NULL           -- JSON: [{exit_codes, recovery_script, max_retries, ...}]
 );
 CREATE TABLE slurm_scheduler (
     slurm_scheduler_id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -118,7 +118,7 @@ CREATE TABLE result (
     peak_memory_bytes INTEGER, avg_memory_bytes INTEGER, peak_cpu_percent REAL, avg_cpu_percent REAL,
     memory_bytes INTEGER, runtime_s INTEGER, num_cpus INTEGER,  -- what the attempt had been given
     worker TEXT,
-    facts TEXT NOT NULL DEFAULT '{}',                 -- JSON: the rest of the event (reason, signal, peak_source, log_tail, ...)
+    facts TEXT NOT NULL DEFAULT '{}',                 -- JSON: the rest of the event (reason, signal, ...)
     UNIQUE (job_id, run_id, attempt_id)
 );
 CREATE INDEX result_of ON result (workflow_id);

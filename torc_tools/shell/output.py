@@ -25,10 +25,8 @@ def emit(records: Iterable[Record], args: argparse.Namespace, columns: Sequence[
     """
     chosen = _queried(_where(records, args.where), args.query)
     kind = args.format or ("table" if terminal() else "jsonl")
-    if kind == "jsonl" and not args.query:
-        count = stream.write(chosen)
-    else:
-        count = _write_other(kind, chosen, columns)
+    lines = kind == "jsonl" and not args.query
+    count = stream.write(chosen) if lines else _write_other(kind, chosen, columns)
     return exits.EMPTY if args.exit_status and not count else exits.OK
 
 
@@ -39,7 +37,12 @@ def terminal() -> bool:
 
 def coloured() -> bool:
     """Say whether standard error may have colours: a terminal, NO_COLOR empty, TERM not dumb."""
-    return sys.stderr is not None and sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return (
+        sys.stderr is not None
+        and sys.stderr.isatty()
+        and not os.environ.get("NO_COLOR")
+        and os.environ.get("TERM") != "dumb"
+    )
 
 
 def _where(records: Iterable[Record], expression: str | None) -> Iterable[Record]:
@@ -119,7 +122,9 @@ def _csv_lines(rows: list[Record], columns: Sequence[str]) -> Iterator[bytes]:
 
 
 def _plain(value: Any) -> Any:
-    return value if isinstance(value, str | int | float) and not isinstance(value, bool) else orjson.dumps(value).decode()
+    return (
+        value if isinstance(value, str | int | float) and not isinstance(value, bool) else orjson.dumps(value).decode()
+    )
 
 
 def _table(rows: list[Record], columns: Sequence[str]) -> None:

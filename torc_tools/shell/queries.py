@@ -43,13 +43,13 @@ def jobs(db: sqlite3.Connection, condition: str = "1", parameters: tuple[Any, ..
 
     memory_bytes and runtime_s are null where the job has no limit; num_cpus is then 1.
     """
-    return map(_job, db.execute(f"{_JOB} WHERE {condition} ORDER BY j.job_id", parameters))  # noqa: S608
+    return map(_job, db.execute(f"{_JOB} WHERE {condition} ORDER BY j.job_id", parameters))
 
 
 def results(db: sqlite3.Connection, condition: str = "1", parameters: tuple[Any, ...] = ()) -> Iterator[Record]:
     """Give `result` records in order of job, run, attempt; `condition` is SQL over result `t` and job `j`."""
     order = "ORDER BY t.job_id, t.run_id, t.attempt_id"
-    return map(_result, db.execute(f"{_RESULT} WHERE {condition} {order}", parameters))  # noqa: S608
+    return map(_result, db.execute(f"{_RESULT} WHERE {condition} {order}", parameters))
 
 
 LATEST = """t.result_id = (SELECT x.result_id FROM result x WHERE x.job_id = t.job_id

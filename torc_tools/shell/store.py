@@ -63,7 +63,9 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
         raise Failure(exits.NO_INPUT, f"no such store: '{path}' (see --store, TORC_STORE)")
     if not os.access(path, os.R_OK):
         raise Failure(exits.NO_INPUT, f"cannot open store '{path}': Permission denied")
-    uri = "file:" + "".join(c if c.isalnum() or c in "/._-" else "".join(f"%{b:02x}" for b in os.fsencode(c)) for c in path)
+    uri = "file:" + "".join(
+        c if c.isalnum() or c in "/._-" else "".join(f"%{b:02x}" for b in os.fsencode(c)) for c in path
+    )
     db = sqlite3.connect(f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_S)
     try:
         return _prepared(db)
