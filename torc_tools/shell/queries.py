@@ -65,12 +65,10 @@ def counts(db: sqlite3.Connection, workflow_id: int) -> dict[str, int]:
 
 def edges(db: sqlite3.Connection, workflow_id: int) -> Iterator[tuple[int, int]]:
     """Give (job, parent) for every dependency of a workflow."""
-    return iter(
-        db.execute(
-            "SELECT d.job_id, d.depends_on_job_id FROM job j JOIN job_depends_on d USING (job_id) WHERE j.workflow_id = ?",
-            (workflow_id,),
-        ).fetchall()
+    query = (
+        "SELECT d.job_id, d.depends_on_job_id FROM job j JOIN job_depends_on d USING (job_id) WHERE j.workflow_id = ?"
     )
+    return ((row[0], row[1]) for row in db.execute(query, (workflow_id,)))
 
 
 def _workflow(row: sqlite3.Row) -> Record:

@@ -35,6 +35,15 @@ def open_store(path: str) -> sqlite3.Connection:
     return db
 
 
+def open_reader(path: str) -> sqlite3.Connection:
+    """Open an existing store for reading alone; nothing on disk is touched."""
+    db = _connect(path, "ro")
+    if migrations.check(db, path) < len(migrations.STEPS):
+        db.close()
+        return open_copy(path)
+    return db
+
+
 def open_copy(path: str) -> sqlite3.Connection:
     """Give a copy of the store in memory: a dry run may fold and plan there and leaves the file as it was."""
     source = _connect(path, "ro")
@@ -43,6 +52,7 @@ def open_copy(path: str) -> sqlite3.Connection:
     copy = sqlite3.connect(":memory:", isolation_level=None)
     with contextlib.closing(source):
         source.backup(copy)
+    migrations.migrate(copy, path)
     return _prepared(copy)
 
 

@@ -1,0 +1,103 @@
+"""Worker events to changes of the store: what a `started` or `ended` line means for its job. Pure; flows.fold writes.
+
+An event speaks of one attempt of one run. It moves the job only if the job is still in that run and not past that
+attempt, so folding a line twice, or a late line after a reset, changes nothing. Its result is kept in any case.
+"""
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from torc_tools import states
+from torc_tools.records import Record
+
+Life = tuple[int, int, int]  # status, run_id, attempt_id
+Move = tuple[int, int, str | None]  # status, attempt_id, worker
+
+MEASURED = (
+    "started_at",
+    "ended_at",
+    "exec_time_s",
+    "peak_memory_bytes",
+    "avg_memory_bytes",
+    "peak_cpu_percent",
+    "avg_cpu_percent",
+    "memory_bytes",
+    "runtime_s",
+    "num_cpus",
+)
+_COLUMNS = {"type", "event", "at", "workflow_id", "job_id", "run_id", "attempt_id", "status", "return_code", *MEASURED}
+
+
+class Ledger:
+    """Collects what the events of one workflow change; `lives` is kept up to date as they are taken in."""
+
+    def __init__(self, lives: MutableMapping[int, Life]) -> None:
+        """Take the present life of every job of the workflow by id."""
+        self.lives = lives
+        self.moves: dict[int, Move] = {}
+        self.results: list[tuple[Any, ...]] = []  # job_id run_id attempt_id status return_code *MEASURED worker facts
+        self.workers: dict[str, Record] = {}  # worker name -> columns of its row that changed
+        self.actions: list[tuple[int, int]] = []  # run_id, action_id
+        self.rejected = 0
+
+    def take(self, event: Record, worker: str) -> None:
+        """Take one event of `worker` in; one that is not of the known form is counted in `rejected`."""
+        try:
+            kind = event["event"]
+            if kind == "started":
+                self._started(event, worker)
+            elif kind == "ended":
+                self._ended(event, worker)
+            elif kind == "action":
+                self.actions.append((_integer(event, "run_id"), _integer(event, "action_id")))
+            self._seen(event, kind, worker)
+        except (KeyError, TypeError, ValueError):
+            self.rejected += 1
+
+    def _started(self, event: Record, worker: str) -> None:
+        job, run, attempt = _life_of(event)
+        life = self.lives.get(job)
+        if life is not None and life[1] == run and life[2] <= attempt and not (life[2] == attempt and life[0] in _OVER):
+            self._move(job, run, (states.RUNNING, attempt, worker))
+
+    def _ended(self, event: Record, worker: str) -> None:
+        job, run, attempt = _life_of(event)
+        status, code = states.NUMBERS[event["status"]], _integer(event, "return_code")
+        life = self.lives.get(job)
+        if life is None:
+            raise KeyError(job)
+        measured = [event.get(key) for key in MEASURED]
+        facts = {key: value for key, value in event.items() if key not in _COLUMNS and value is not None}
+        self.results.append((job, run, attempt, status, code, *measured, worker, facts))
+        if life[1] == run and life[2] <= attempt:
+            again = event.get("next") in ("retry", "requeue")
+            self._move(job, run, (states.READY, attempt + 1, None) if again else (status, attempt, None))
+
+    def _move(self, job: int, run: int, move: Move) -> None:
+        self.lives[job] = (move[0], run, move[1])
+        self.moves[job] = move
+
+    def _seen(self, event: Record, kind: str, worker: str) -> None:
+        """Note when the worker was last heard of, and who it is."""
+        row = self.workers.setdefault(worker, {})
+        row["heartbeat_at"] = max(float(event["at"]), row.get("heartbeat_at") or 0.0)
+        if kind == "worker_started":
+            for key in ("allocation_id", "slurm_job_id", "hostname", "pid", "pid_start"):
+                row[key] = event.get(key)
+            row["started_at"] = float(event["at"])
+        elif kind == "worker_ended":
+            row["ended_at"] = float(event["at"])
+
+
+_OVER = states.DONE | {states.PENDING_FAILED}
+
+
+def _life_of(event: Record) -> tuple[int, int, int]:
+    return _integer(event, "job_id"), _integer(event, "run_id"), _integer(event, "attempt_id")
+
+
+def _integer(event: Record, key: str) -> int:
+    value = event[key]
+    if type(value) is not int:
+        raise TypeError(key)
+    return value
