@@ -9,15 +9,13 @@ import orjson
 from torc_tools import states
 from torc_tools.records import Record
 
-_RESULT = """
-INSERT INTO result (workflow_id, job_id, run_id, attempt_id, status, return_code, started_at, ended_at, exec_time_s,
-    peak_memory_bytes, avg_memory_bytes, peak_cpu_percent, avg_cpu_percent, memory_bytes, runtime_s, num_cpus, worker, facts)
+_LATER = """status, return_code, started_at, ended_at, exec_time_s, peak_memory_bytes, avg_memory_bytes,
+    peak_cpu_percent, avg_cpu_percent, memory_bytes, runtime_s, num_cpus, worker, facts"""
+_RESULT = f"""
+INSERT INTO result (workflow_id, job_id, run_id, attempt_id, {_LATER})
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (job_id, run_id, attempt_id) DO UPDATE SET (status, return_code, started_at, ended_at, exec_time_s,
-    peak_memory_bytes, avg_memory_bytes, peak_cpu_percent, avg_cpu_percent, memory_bytes, runtime_s, num_cpus, worker, facts)
-  = (excluded.status, excluded.return_code, excluded.started_at, excluded.ended_at, excluded.exec_time_s,
-    excluded.peak_memory_bytes, excluded.avg_memory_bytes, excluded.peak_cpu_percent, excluded.avg_cpu_percent,
-    excluded.memory_bytes, excluded.runtime_s, excluded.num_cpus, excluded.worker, excluded.facts)
+ON CONFLICT (job_id, run_id, attempt_id) DO UPDATE
+SET ({_LATER}) = ({", ".join("excluded." + name.strip() for name in _LATER.split(","))})
 WHERE result.return_code = -128
 """  # the truth, late, wins over the -128 that stood for a job lost with its worker
 _WORKER = ("allocation_id", "slurm_job_id", "hostname", "pid", "pid_start", "started_at", "heartbeat_at", "ended_at")
@@ -65,7 +63,9 @@ def save_actions(db: sqlite3.Connection, workflow_id: int, executed: Iterable[tu
 
 def waiting(db: sqlite3.Connection, workflow_id: int) -> tuple[dict[int, list[int]], dict[int, int], set[int]]:
     """Give the blocked jobs with their parents, the status of all jobs, and the blocked ones that cancel on failure."""
-    status, parents, cancels = {}, {}, set()
+    status: dict[int, int] = {}
+    parents: dict[int, list[int]] = {}
+    cancels: set[int] = set()
     for row in db.execute(
         "SELECT job_id, status, cancel_on_blocking_job_failure FROM job WHERE workflow_id = ?", (workflow_id,)
     ):

@@ -1,0 +1,29 @@
+"""Whether a process of this machine still lives: a pid alone may have been given to another process since."""
+
+import os
+import socket
+
+
+def start_ticks(pid: int) -> int | None:
+    """Give when process `pid` started, in clock ticks since boot (field 22 of /proc/PID/stat); None where it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    fields = text[text.rindex(b")") + 2 :].split()
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def alive(hostname: str | None, pid: int | None, pid_start: int | None) -> bool | None:
+    """Say whether that process lives: None where nobody here can know (another machine, or no pid was noted)."""
+    if hostname != socket.gethostname() or pid is None:
+        return None
+    ticks = start_ticks(pid)
+    return ticks is not None and (pid_start is None or ticks == pid_start)
+
+
+def me() -> tuple[str, int, int]:
+    """Give (hostname, pid, pid_start) of this process."""
+    pid = os.getpid()
+    return socket.gethostname(), pid, start_ticks(pid) or 0
