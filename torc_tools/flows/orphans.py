@@ -1,0 +1,89 @@
+"""Jobs that lost their worker: what they left running is killed, then they are failed (-128) or made ready again.
+
+A worker counts as gone when it said so or when its process (pid and start time) is dead on this machine; then its
+event file is final, and no heartbeat needs to be waited for. What cannot be known (another machine) stays as it is.
+"""
+
+import sqlite3
+from typing import Any
+
+from torc_tools import states
+from torc_tools.core.ledger import MEASURED
+from torc_tools.flows import fold
+from torc_tools.records import Record
+from torc_tools.shell import folding, journal, leftovers, queries, store, workers
+
+LOST = -128  # torc's return code for a job that went with its allocation
+
+
+def reconcile(
+    db: sqlite3.Connection, workflow_id: int, command: str, *, requeue: bool, dry_run: bool = False
+) -> Record:
+    """Find the jobs whose worker is gone and settle them, in one transaction; give a summary of what was done.
+
+    With `requeue` they go back to ready as the next attempt (a run that is resumed), else they are failed with
+    return code -128, for torc-diagnose to see. `db` has the news folded in; with dry_run it is a copy in memory.
+    """
+    workflow = queries.workflow(db, workflow_id)
+    with store.transaction(db):
+        gone = workers.gone(db, workflow_id)
+        lost = [job for job in workers.active_jobs(db, workflow_id) if job["worker"] in gone]
+        if not dry_run:
+            leftovers.kill(workflow, [(job["job_id"], job["run_id"], job["attempt_id"]) for job in lost])
+        _settle(db, workflow_id, command, lost, requeue=requeue)
+        ended = workers.bury(db, workflow_id)
+        _free_claims(db, workflow, dry_run=dry_run)
+    return _summary(workflow_id, lost, ended, requeue=requeue)
+
+
+def _settle(db: sqlite3.Connection, workflow_id: int, command: str, lost: list[sqlite3.Row], *, requeue: bool) -> None:
+    if not lost:
+        return
+    nothing = [None] * len(MEASURED)
+    folding.save_results(
+        db,
+        workflow_id,
+        [(*_life(job), states.FAILED, LOST, *nothing, job["worker"], {"reason": "lost"}) for job in lost],
+    )
+    moves = {job["job_id"]: _after(job, requeue=requeue) for job in lost}
+    folding.save_moves(db, moves)
+    journal.record(db, workflow_id, command, [_change(job, moves[job["job_id"]]) for job in lost])
+    fold.settle(db, workflow_id)
+
+
+def _life(job: sqlite3.Row) -> tuple[int, int, int]:
+    return job["job_id"], job["run_id"], job["attempt_id"]
+
+
+def _after(job: sqlite3.Row, *, requeue: bool) -> tuple[int, int, str | None]:
+    return (states.READY, job["attempt_id"] + 1, None) if requeue else (states.FAILED, job["attempt_id"], None)
+
+
+def _change(job: sqlite3.Row, after: tuple[int, int, str | None]) -> journal.Change:
+    why: dict[str, Any] = {"cause": "orphan", "worker": job["worker"]}
+    before = {"status": states.NAMES[job["status"]], "run_id": job["run_id"], "attempt_id": job["attempt_id"]}
+    return journal.Change("job", job["job_id"], why, before, {"status": states.NAMES[after[0]], "attempt_id": after[1]})
+
+
+def _free_claims(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> None:
+    workflow_id = workflow["workflow_id"]
+    nobody = workers.silent(db, workflow_id)
+    stale = workers.stale_claims(workflow, folding.lives(db, workflow_id), all_gone=nobody)
+    if not dry_run:
+        workers.remove(stale)
+
+
+def _summary(workflow_id: int, lost: list[sqlite3.Row], ended: list[int], *, requeue: bool) -> Record:
+    """Make the summary record of torc-sync; the first four keys are torc's own."""
+    return {
+        "type": "summary",
+        "workflow_id": workflow_id,
+        "slurm_jobs_failed": 0,
+        "pending_allocations_cleaned": 0,
+        "running_jobs_failed": 0 if requeue else len(lost),
+        "failed_job_details": [
+            {"job_id": job["job_id"], "job_name": job["name"], "reason": "its worker is gone", "slurm_job_id": None}
+            for job in lost
+        ],
+        "allocations_ended": ended,
+    }

@@ -1,0 +1,147 @@
+"""A workflow run on this machine: one allocation, one worker, its events folded as they come."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from torc_tools import exits, states
+from torc_tools.exits import Failure
+from torc_tools.flows import fold, orphans
+from torc_tools.records import Record
+from torc_tools.shell import layout, manifest, progress, queries, spawn, store, stream, workers
+
+if TYPE_CHECKING:
+    import subprocess
+
+TICK_S = 0.5  # how often the progress is brought up to date; longer where a fold takes long
+
+
+def run_here(db: sqlite3.Connection, path: str, workflow_id: int, options: list[str], *, ignore_missing: bool) -> int:
+    """Run what is ready and what becomes ready until nothing more can run here; give the exit status.
+
+    Jobs of workers that died go back to ready first. Where a worker already runs here, it is followed instead.
+    0: every job completed; 1: some did not; 130: interrupted (INT, TERM, HUP: what ran is ready again).
+    """
+    orphans.reconcile(db, workflow_id, "torc-run", requeue=True)
+    workflow = queries.workflow(db, workflow_id)
+    if not ignore_missing:
+        _refuse_missing(db, workflow)
+    allocation_id = _take(db, workflow, options)
+    if allocation_id is None:
+        return _follow_other(db, workflow_id)
+    try:
+        status = _work(db, path, workflow, allocation_id, options)
+    finally:
+        _close(db, workflow_id, allocation_id)
+    return status or outcome(db, workflow_id)
+
+
+def outcome(db: sqlite3.Connection, workflow_id: int) -> int:
+    """Give 0 where every job is completed (or disabled), else 1."""
+    counts = queries.counts(db, workflow_id)
+    done = counts["completed"] + counts["disabled"]
+    return exits.OK if done == sum(counts.values()) else exits.EMPTY
+
+
+def summary(db: sqlite3.Connection, workflow_id: int) -> Record:
+    """Make the record that torc-run ends with: counts by state."""
+    counts = queries.counts(db, workflow_id)
+    return {
+        "type": "summary",
+        "workflow_id": workflow_id,
+        "run_id": queries.workflow(db, workflow_id)["run_id"],
+        "total": sum(counts.values()),
+        "is_complete": all(states.NUMBERS[name] in states.SETTLED for name, count in counts.items() if count),
+        "counts": counts,
+    }
+
+
+def _refuse_missing(db: sqlite3.Connection, workflow: Record) -> None:
+    missing = manifest.missing_inputs(db, workflow)
+    if missing:
+        lines = [f"missing input file: '{path}'" for path in missing[:20]]
+        more = [f"and {len(missing) - 20} more"] if len(missing) > 20 else []
+        raise Failure(exits.NO_INPUT, "\n".join([*lines, *more, "nothing was started (-i starts anyway)"]))
+
+
+def _take(db: sqlite3.Connection, workflow: Record, options: list[str]) -> int | None:
+    """Note a new allocation, or give None where one lives: of two runs started at once, one gets it."""
+    with store.transaction(db):
+        if workers.live(db, workflow["workflow_id"]):
+            return None
+        folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, "cancel"))
+        return workers.start(db, workflow["workflow_id"], {"options": options})
+
+
+def _work(db: sqlite3.Connection, path: str, workflow: Record, allocation_id: int, options: list[str]) -> int:
+    """Start the worker, fold what it writes until it ends; give its exit status, or 130 after a signal."""
+    counts = queries.counts(db, workflow["workflow_id"])
+    if not counts["ready"] and not counts["blocked"]:
+        return exits.OK
+    lines = manifest.write(db, workflow, allocation_id, path)
+    signals: list[int] = []
+    worker = spawn.apart(spawn.argv("torc-work", "--quiet", "--allocation-id", allocation_id, *options, lines))
+    with spawn.forwarding(worker, signals.append):
+        workers.hand_over(db, allocation_id, worker.pid)
+        _follow(db, workflow, worker)
+    _fold(db, workflow["workflow_id"])
+    if signals:
+        stream.say(
+            f"torc-run: {signal.Signals(signals[0]).name}: stopped; 'torc-run {workflow['workflow_id']}' goes on"
+        )
+        return exits.INTERRUPTED
+    return worker.returncode if worker.returncode >= 0 else exits.SOFTWARE
+
+
+def _follow(db: sqlite3.Connection, workflow: Record, worker: "subprocess.Popen[bytes]") -> None:
+    with progress.shown(workflow["name"]) as show:
+        pause = TICK_S
+        while not spawn.ended(worker, pause):
+            began = time.monotonic()
+            _fold(db, workflow["workflow_id"])
+            show(queries.counts(db, workflow["workflow_id"]))
+            pause = max(TICK_S, 10 * (time.monotonic() - began))
+
+
+def _fold(db: sqlite3.Connection, workflow_id: int) -> None:
+    """Fold; a store that others keep locked is tried again at the next tick."""
+    try:
+        fold.fold(db, workflow_id)
+    except sqlite3.OperationalError as error:
+        if "locked" not in str(error):
+            raise
+
+
+def _follow_other(db: sqlite3.Connection, workflow_id: int) -> int:
+    """Wait for the worker that already runs the workflow on this machine; say who it is."""
+    workflow = queries.workflow(db, workflow_id)
+    with progress.shown(workflow["name"]) as show:
+        said = False
+        while alive := workers.live(db, workflow_id):
+            if not said:
+                said = True
+                print_live(workflow_id, alive[0])
+            show(queries.counts(db, workflow_id))
+            time.sleep(TICK_S)
+            _fold(db, workflow_id)
+    return outcome(db, workflow_id)
+
+
+def print_live(workflow_id: int, allocation: Record) -> None:
+    """Say on stderr who runs a workflow."""
+    stream.say(
+        f"workflow {workflow_id} already runs on {allocation['hostname']} (pid {allocation['pid']}): following it"
+    )
+    sys.stderr.flush()
+
+
+def _close(db: sqlite3.Connection, workflow_id: int, allocation_id: int) -> None:
+    with store.transaction(db):
+        workers.end(db, allocation_id, "complete")
+    orphans.reconcile(db, workflow_id, "torc-run", requeue=True)

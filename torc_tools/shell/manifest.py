@@ -1,0 +1,98 @@
+"""The manifest: the job lines that a worker reads instead of the store, with what it needs to unblock them itself."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from torc_tools import records, states
+from torc_tools.records import Record
+from torc_tools.shell import folding, layout, queries
+
+_NOT_STARTED = f"j.workflow_id = ? AND j.status IN ({', '.join(str(s) for s in sorted(states.WAITING))})"
+
+
+def write(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: str) -> str:
+    """Write the manifest of an allocation (whole, or not at all) and give its path.
+
+    It holds the jobs that are ready or blocked, by priority of their ids; parents that are done are left out, the
+    others stand in `waits_for`.
+    """
+    path = layout.manifest_path(workflow, allocation_id)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    lines = records.framed("torc-run", workflow["workflow_id"], _lines(db, workflow, allocation_id, store))
+    with open(f"{path}.part", "wb") as file:
+        file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+    os.replace(f"{path}.part", path)
+    return path
+
+
+def missing_inputs(db: sqlite3.Connection, workflow: Record) -> list[str]:
+    """Give the paths of files that a job not started yet reads, that no job writes, and that do not exist."""
+    query = f"""SELECT DISTINCT f.path FROM job j JOIN job_file i USING (job_id) JOIN file f USING (file_id)
+        WHERE {_NOT_STARTED} AND i.is_output = 0
+        AND NOT EXISTS (SELECT 1 FROM job_file o WHERE o.file_id = i.file_id AND o.is_output = 1)
+        ORDER BY f.file_id"""
+    paths = [row[0] for row in db.execute(query, (workflow["workflow_id"],))]
+    return [path for path in paths if not os.path.exists(os.path.join(workflow["submission_dir"], path))]
+
+
+def _lines(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: str) -> Iterator[Record]:
+    workflow_id = workflow["workflow_id"]
+    offsets = dict(
+        db.execute("SELECT name || '.jsonl', offset FROM worker WHERE workflow_id = ?", (workflow_id,)).fetchall()
+    )
+    yield {
+        **workflow,
+        "store": os.path.abspath(store),
+        "allocation_id": allocation_id,
+        "event_offsets": offsets,
+        "failure_handlers": _handlers(db, workflow_id),
+        "actions": _actions(db, workflow),
+    }
+    parents, status, _ = folding.waiting(db, workflow_id)
+    outputs = _outputs(db, workflow_id)
+    for job in queries.jobs(db, _NOT_STARTED, (workflow_id,)):
+        above = parents.get(job["job_id"], ())
+        job["waits_for"] = [parent for parent in above if status[parent] not in states.DONE]
+        job["parent_failed"] = any(status[parent] in states.BAD for parent in above)
+        job["output_files"] = outputs.get(job["job_id"], [])
+        yield job
+
+
+def _outputs(db: sqlite3.Connection, workflow_id: int) -> dict[int, list[str]]:
+    """Give the paths that each job says it writes."""
+    outputs: dict[int, list[str]] = {}
+    query = "SELECT o.job_id, f.path FROM file f JOIN job_file o USING (file_id) WHERE f.workflow_id = ? AND o.is_output = 1"
+    for job, path in db.execute(query, (workflow_id,)):
+        outputs.setdefault(job, []).append(path)
+    return outputs
+
+
+def _handlers(db: sqlite3.Connection, workflow_id: int) -> dict[str, Any]:
+    rows = db.execute("SELECT * FROM failure_handler WHERE workflow_id = ?", (workflow_id,))
+    return {str(row["failure_handler_id"]): {"name": row["name"], "rules": orjson.loads(row["rules"])} for row in rows}
+
+
+def _actions(db: sqlite3.Connection, workflow: Record) -> list[Record]:
+    """Give the actions that may fire: those not executed yet, and those that a new run arms again.
+
+    After a reset an action of jobs fires again when one of its jobs was reset; the start of the workflow is not
+    repeated, its end is, and workers' own actions belong to each worker.
+    """
+    armed = []
+    for row in db.execute("SELECT * FROM action WHERE workflow_id = ?", (workflow["workflow_id"],)).fetchall():
+        action = {"action_id": row["action_id"], **orjson.loads(row["config"])}
+        if row["executed_run_id"] is None or _again(db, action, row["executed_run_id"], workflow["run_id"]):
+            armed.append(action)
+    return armed
+
+
+def _again(db: sqlite3.Connection, action: Record, executed: int, run_id: int) -> bool:
+    if action["trigger_type"] in ("on_jobs_ready", "on_jobs_complete"):
+        marks = ", ".join("?" * len(action.get("job_ids") or ()))
+        query = f"SELECT max(run_id) FROM job WHERE job_id IN ({marks})"
+        return (db.execute(query, action.get("job_ids") or ()).fetchone()[0] or 0) > executed
+    return action["trigger_type"] != "on_workflow_start" and (run_id > executed or "worker" in action["trigger_type"])

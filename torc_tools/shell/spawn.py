@@ -1,0 +1,55 @@
+"""Our own commands as processes: how they are called, and how the end of one is waited for without polling."""
+
+import contextlib
+import os
+import select
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import subprocess
+
+FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def argv(command: str, *options: object) -> list[str]:
+    """Give the argument list that runs 'torc-x' of this installation, whatever PATH and the current folder hold."""
+    module = command.removeprefix("torc-").replace("-", "_")
+    return [sys.executable, "-P", "-m", f"torc_tools.commands.{module}", *map(str, options)]
+
+
+def apart(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
+    """Start a process in a session of its own; its standard output is a pipe that closes when it ends."""
+    import subprocess
+
+    return subprocess.Popen(
+        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, close_fds=True
+    )
+
+
+def ended(process: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
+    """Wait until `process` has closed its standard output and ended, or the time is over; say whether it has ended."""
+    assert process.stdout is not None  # noqa: S101  apart() gave it a pipe
+    readable, _, _ = select.select([process.stdout], [], [], timeout_s)
+    if readable and not os.read(process.stdout.fileno(), 65536):
+        process.wait()
+    return process.returncode is not None
+
+
+@contextlib.contextmanager
+def forwarding(process: "subprocess.Popen[bytes]", told: Callable[[int], None]) -> Iterator[None]:
+    """Pass INT, TERM and HUP on to `process` while the block runs; `told` hears of each."""
+
+    def forward(number: int, _frame: Any) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
+        told(number)
+
+    before = {number: signal.signal(number, forward) for number in FORWARDED}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

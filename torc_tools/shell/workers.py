@@ -1,0 +1,119 @@
+"""SQL about workers, allocations and claims: who has which jobs, who is gone."""
+
+import contextlib
+import os
+import sqlite3
+import time
+from typing import Any
+
+import orjson
+
+from torc_tools import states
+from torc_tools.records import Record
+from torc_tools.shell import layout, liveness
+
+
+def gone(db: sqlite3.Connection, workflow_id: int) -> set[str]:
+    """Give the names of the workers that have ended or whose process is known to be dead."""
+    rows = db.execute("SELECT * FROM worker WHERE workflow_id = ?", (workflow_id,))
+    return {row["name"] for row in rows if row["ended_at"] or _dead(row)}
+
+
+def live(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
+    """Give the allocations of a workflow that are active and not known to be dead, as rows."""
+    rows = db.execute("SELECT * FROM allocation WHERE workflow_id = ? AND status = 'active'", (workflow_id,))
+    return [dict(row) for row in rows if not _dead(row)]
+
+
+def active_jobs(db: sqlite3.Connection, workflow_id: int) -> list[sqlite3.Row]:
+    """Give the pending and running jobs: job_id, name, run_id, attempt_id, status, worker."""
+    marks = ", ".join(str(state) for state in sorted(states.ACTIVE))
+    query = f"SELECT job_id, name, run_id, attempt_id, status, worker FROM job WHERE status IN ({marks})"
+    return db.execute(f"{query} AND workflow_id = ?", (workflow_id,)).fetchall()
+
+
+def silent(db: sqlite3.Connection, workflow_id: int) -> bool:
+    """Say whether nobody works on a workflow: every worker and allocation of it has ended or is known to be dead."""
+    names = {row[0] for row in db.execute("SELECT name FROM worker WHERE workflow_id = ?", (workflow_id,))}
+    return not live(db, workflow_id) and names == gone(db, workflow_id)
+
+
+def start(db: sqlite3.Connection, workflow_id: int, config: Record) -> int:
+    """Note a local allocation, held by this process until `hand_over`; give its id. Inside a transaction."""
+    cursor = db.execute(
+        "INSERT INTO allocation (workflow_id, kind, status, hostname, pid, pid_start, created_at, config)"
+        " VALUES (?, 'local', 'active', ?, ?, ?, ?, ?)",
+        (workflow_id, *liveness.me(), time.time(), orjson.dumps(config).decode()),
+    )
+    return int(cursor.lastrowid or 0)
+
+
+def hand_over(db: sqlite3.Connection, allocation_id: int, pid: int) -> None:
+    """Note that worker process `pid` of this machine now is the allocation."""
+    db.execute(
+        "UPDATE allocation SET pid = ?, pid_start = ? WHERE allocation_id = ?",
+        (pid, liveness.start_ticks(pid), allocation_id),
+    )
+
+
+def end(db: sqlite3.Connection, allocation_id: int, status: str) -> None:
+    """Note that an allocation has ended: complete, lost or canceled."""
+    db.execute(
+        "UPDATE allocation SET status = ?, ended_at = ? WHERE allocation_id = ? AND status = 'active'",
+        (status, time.time(), allocation_id),
+    )
+
+
+def bury(db: sqlite3.Connection, workflow_id: int) -> list[int]:
+    """End what is known to be dead: workers, local allocations. Give the ids of the allocations."""
+    now = time.time()
+    for row in db.execute("SELECT * FROM worker WHERE workflow_id = ? AND ended_at IS NULL", (workflow_id,)).fetchall():
+        if _dead(row):
+            db.execute(
+                "UPDATE worker SET ended_at = ? WHERE workflow_id = ? AND name = ?", (now, workflow_id, row["name"])
+            )
+    query = "SELECT * FROM allocation WHERE workflow_id = ? AND kind = 'local' AND status = 'active'"
+    dead = [row["allocation_id"] for row in db.execute(query, (workflow_id,)).fetchall() if _dead(row)]
+    for allocation_id in dead:
+        end(db, allocation_id, "lost")
+    return dead
+
+
+def stale_claims(workflow: Record, lives: dict[int, tuple[int, int, int]], *, all_gone: bool) -> list[str]:
+    """Give the paths of the claims that nobody will make good.
+
+    A claim of a dead worker on the present attempt of a job that never started would keep the job from running for
+    ever. Where no worker lives at all (`all_gone`), every claim has done its work. Call it inside a transaction:
+    workers only create claims, and only the holder of the store's lock takes them away.
+    """
+    folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+    try:
+        names = [name for name in os.listdir(folder) if not name.startswith("cancel")]
+    except FileNotFoundError:
+        return []
+    present = {layout.claim_name(job, life[1], life[2]): life[0] for job, life in lives.items()}
+    return [
+        os.path.join(folder, name)
+        for name in names
+        if all_gone or (present.get(name) in states.WAITING and _claimant_dead(os.path.join(folder, name)))
+    ]
+
+
+def remove(paths: list[str]) -> None:
+    """Remove files, those already gone included."""
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _claimant_dead(path: str) -> bool:
+    try:
+        with open(path, "rb") as file:
+            claim: Any = orjson.loads(file.read())
+    except (OSError, orjson.JSONDecodeError):
+        return False
+    return isinstance(claim, dict) and _dead(claim)
+
+
+def _dead(row: Any) -> bool:
+    return liveness.alive(row["hostname"], row["pid"], row["pid_start"]) is False
