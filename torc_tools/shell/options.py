@@ -57,6 +57,11 @@ def add_output(made: argparse.ArgumentParser) -> None:
     made.add_argument("-e", "--exit-status", action="store_true", help="exit 1 where no record was written")
 
 
+def add_limit(made: argparse.ArgumentParser) -> None:
+    """Add -l/--limit N, which output.emit honours after --where."""
+    made.add_argument("-l", "--limit", metavar="N", type=identifier, help="write at most N records")
+
+
 def store_path(args: argparse.Namespace) -> str:
     """Give the path of the store: --store, else $TORC_STORE, else ./torc.db."""
     return args.store or os.environ.get("TORC_STORE") or "torc.db"

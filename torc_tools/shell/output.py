@@ -23,11 +23,27 @@ def emit(records: Iterable[Record], args: argparse.Namespace, columns: Sequence[
 
     `columns` are the keys that a table shows; without them it shows those of the first record.
     """
-    chosen = _queried(_where(records, args.where), args.query)
+    kept = _limited(_where(records, args.where), getattr(args, "limit", None))
+    chosen = _queried(kept, args.query)
     kind = args.format or ("table" if terminal() else "jsonl")
     lines = kind == "jsonl" and not args.query
     count = stream.write(chosen) if lines else _write_other(kind, chosen, columns)
     return exits.EMPTY if args.exit_status and not count else exits.OK
+
+
+def text(lines: Iterable[str]) -> None:
+    """Write lines for a person on standard output, control characters made visible."""
+    stream.stdout().writelines(stream.printable(line).encode(errors="backslashreplace") + b"\n" for line in lines)
+    stream.stdout().flush()
+
+
+def raw(data: bytes) -> None:
+    """Write bytes of a job's output as they are; on a terminal with control characters made visible."""
+    if terminal():
+        shown = data.decode(errors="backslashreplace")
+        data = "".join(c if c in "\n\t" else stream.printable(c) for c in shown).encode(errors="backslashreplace")
+    stream.stdout().write(data)
+    stream.stdout().flush()
 
 
 def terminal() -> bool:
@@ -50,6 +66,27 @@ def _where(records: Iterable[Record], expression: str | None) -> Iterable[Record
         return records
     matches = _compiled(expression)
     return (record for record in records if record["type"] in FRAMES or _truthy(matches(record)))
+
+
+def _limited(records: Iterable[Record], limit: int | None) -> Iterable[Record]:
+    """Stop after `limit` records, the end line after them where there was a begin line."""
+    return records if limit is None else _first(records, limit)
+
+
+def _first(records: Iterable[Record], limit: int) -> Iterator[Record]:
+    count, stage = 0, None
+    for record in records:
+        yield record
+        if record["type"] == "begin":
+            stage = record["stage"]
+        elif record["type"] != "end":
+            count += 1
+            if count == limit:
+                break
+    else:
+        return
+    if stage is not None:
+        yield {"type": "end", "stage": stage, "count": count}
 
 
 def _queried(records: Iterable[Record], expression: str | None) -> Iterable[Any]:

@@ -71,6 +71,43 @@ def edges(db: sqlite3.Connection, workflow_id: int) -> Iterator[tuple[int, int]]
     return ((row[0], row[1]) for row in db.execute(query, (workflow_id,)))
 
 
+def names_and_states(db: sqlite3.Connection, workflow_id: int) -> tuple[dict[int, str], dict[int, str]]:
+    """Give the name and the state's name of every job of a workflow, by id."""
+    rows = db.execute("SELECT job_id, name, status FROM job WHERE workflow_id = ?", (workflow_id,)).fetchall()
+    return {row[0]: row[1] for row in rows}, {row[0]: states.NAMES[row[2]] for row in rows}
+
+
+def last_event_at(db: sqlite3.Connection, workflow_id: int) -> float | None:
+    """Give when a worker of the workflow was last heard of, in Unix seconds; None before the first."""
+    query = "SELECT max(max(coalesce(heartbeat_at, 0), coalesce(ended_at, 0))) FROM worker WHERE workflow_id = ?"
+    latest = db.execute(query, (workflow_id,)).fetchone()[0]
+    ended = db.execute("SELECT max(ended_at) FROM result WHERE workflow_id = ?", (workflow_id,)).fetchone()[0]
+    return max(latest or 0, ended or 0) or None
+
+
+_UNSTARTED = """j.workflow_id = ? AND j.status IN (0, 1, 2) AND u.is_output = 0
+    AND NOT EXISTS (SELECT 1 FROM {table} o WHERE o.{key} = u.{key} AND o.is_output = 1)"""
+
+
+def outside_inputs(db: sqlite3.Connection, workflow_id: int) -> Iterator[tuple[int, str]]:
+    """Give (job, path) of the input files that no job writes, for jobs that have not started."""
+    where = _UNSTARTED.format(table="job_file", key="file_id")
+    query = (
+        f"SELECT j.job_id, f.path FROM job j JOIN job_file u USING (job_id) JOIN file f USING (file_id) WHERE {where}"
+    )
+    return ((row[0], row[1]) for row in db.execute(query, (workflow_id,)))
+
+
+def ungiven_user_data(db: sqlite3.Connection, workflow_id: int) -> Iterator[tuple[int, str]]:
+    """Give (job, name) of the user data that jobs which have not started need, nobody makes and holds nothing."""
+    where = _UNSTARTED.format(table="job_user_data", key="user_data_id")
+    query = (
+        "SELECT j.job_id, d.name FROM job j JOIN job_user_data u USING (job_id) JOIN user_data d USING (user_data_id)"
+        f" WHERE {where} AND d.data IS NULL"
+    )
+    return ((row[0], row[1]) for row in db.execute(query, (workflow_id,)))
+
+
 def _workflow(row: sqlite3.Row) -> Record:
     record = {"type": "workflow", **dict(row)}
     record["is_canceled"] = bool(record["is_canceled"])

@@ -1,0 +1,41 @@
+"""torc-status: how a workflow stands and, for what does not move, why."""
+
+import argparse
+from collections.abc import Sequence
+
+from torc_tools import exits, records
+from torc_tools.core import standing
+from torc_tools.flows import looking, summing
+from torc_tools.shell import options, output, stream
+
+PROG = "torc-status"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = options.parser(PROG, "Say how a workflow stands and, for what does not move, why.")
+    options.add_workflow(made)
+    options.add_store(made)
+    options.add_read_only(made)
+    options.add_output(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write one `summary` record, or a few lines for a person."""
+    args = parser().parse_args(argv)
+    db = looking.at_workflow(args, args.workflow_id)
+    summary = summing.summary(db, args.workflow_id)
+    if looking.for_people(args) and not args.where:
+        output.text(standing.lines(summary))
+        return exits.OK
+    return output.emit(records.framed(PROG, args.workflow_id, [summary]), args)
+
+
+def run() -> None:
+    """Be the command."""
+    stream.run(main, PROG)
+
+
+if __name__ == "__main__":
+    run()

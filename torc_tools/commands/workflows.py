@@ -1,0 +1,62 @@
+"""torc-workflows: list the workflows of a store, or get one with its configuration."""
+
+import argparse
+from collections.abc import Iterable, Iterator, Sequence
+
+from torc_tools import records
+from torc_tools.core import standing
+from torc_tools.flows import looking
+from torc_tools.records import Record
+from torc_tools.shell import options, output, queries, stream
+
+PROG = "torc-workflows"
+COLUMNS = ("workflow_id", "workflow_name", "user", "run_id", "jobs", "completed", "failed", "state", "created")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = options.parser(PROG, "List workflows, oldest first, or get one with its configuration.")
+    options.add_workflow(made, nargs="?")
+    options.add_limit(made)
+    options.add_store(made)
+    options.add_read_only(made)
+    options.add_output(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write `workflow` records."""
+    args = parser().parse_args(argv)
+    db = looking.at_workflow(args, args.workflow_id)
+    found = queries.workflows(db) if args.workflow_id is None else iter([queries.workflow(db, args.workflow_id)])
+    listed = (_counted(record, queries.counts(db, record["workflow_id"])) for record in found)
+    people = looking.for_people(args)
+    shown = _for_people(listed) if people else listed
+    return output.emit(records.framed(PROG, args.workflow_id, shown), args, COLUMNS if people else ())
+
+
+def run() -> None:
+    """Be the command."""
+    stream.run(main, PROG)
+
+
+def _counted(record: Record, counts: dict[str, int]) -> Record:
+    """Add to a workflow its counts by state and how it stands."""
+    return {**record, "total": sum(counts.values()), "counts": counts, **standing.outcome(counts)}
+
+
+def _for_people(found: Iterable[Record]) -> Iterator[Record]:
+    for record in found:
+        yield {
+            **record,
+            "jobs": record["total"],
+            "workflow_name": record["name"],
+            "completed": record["counts"]["completed"],
+            "failed": record["counts"]["failed"] + record["counts"]["terminated"],
+            "state": standing.word(record),
+            "created": looking.local_time(record["created_at"]),
+        }
+
+
+if __name__ == "__main__":
+    run()

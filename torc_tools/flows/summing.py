@@ -1,0 +1,71 @@
+"""The summary of a workflow: counts, allocations, and why what does not move does not move. For status and cancel."""
+
+import os
+import sqlite3
+from collections import defaultdict
+
+from torc_tools import states
+from torc_tools.core import standing
+from torc_tools.records import Record
+from torc_tools.shell import places, queries, workers
+
+
+def summary(db: sqlite3.Connection, workflow_id: int) -> Record:
+    """Give the `summary` record of a workflow. Raises Failure(66) where there is no such workflow."""
+    workflow = queries.workflow(db, workflow_id)
+    counts = queries.counts(db, workflow_id)
+    allocations = places.allocations(db, workflow)
+    return {
+        "type": "summary",
+        "workflow_id": workflow_id,
+        "name": workflow["name"],
+        "run_id": workflow["run_id"],
+        **standing.outcome(counts),
+        "is_canceled": workflow["is_canceled"],
+        "total": sum(counts.values()),
+        "counts": counts,
+        "last_event_at": queries.last_event_at(db, workflow_id),
+        "allocations": allocations,
+        "reasons": standing.reasons(_facts(db, workflow, allocations)),
+    }
+
+
+def _facts(db: sqlite3.Connection, workflow: Record, allocations: list[Record]) -> standing.Facts:
+    """Collect what the judgement needs: only jobs that have not ended are read in full."""
+    workflow_id = workflow["workflow_id"]
+    ended = ", ".join(str(number) for number in sorted(states.SETTLED))
+    jobs = list(queries.jobs(db, f"j.workflow_id = ? AND j.status NOT IN ({ended})", (workflow_id,)))
+    jobs.sort(key=lambda job: job["job_id"])
+    names, status = queries.names_and_states(db, workflow_id) if jobs else ({}, {})
+    parents: dict[int, list[int]] = defaultdict(list)
+    if any(job["status"] == "blocked" for job in jobs):
+        for job_id, parent in queries.edges(db, workflow_id):
+            parents[job_id].append(parent)
+    gone = workers.gone(db, workflow_id)
+    return standing.Facts(
+        workflow_id=workflow_id,
+        is_canceled=workflow["is_canceled"],
+        jobs=jobs,
+        names=names,
+        status=status,
+        parents=parents,
+        places=[each for each in allocations if each["status"] == "active" and each["is_alive"] is not False],
+        queued=[each for each in allocations if each["status"] in ("submitting", "queued")],
+        machine=places.machine(),
+        missing=_missing(db, workflow),
+        lost=frozenset(job["job_id"] for job in jobs if job["worker"] in gone),
+    )
+
+
+def _missing(db: sqlite3.Connection, workflow: Record) -> dict[int, list[str]]:
+    """Give, by job, the input files that no job makes and that are not there, and the user data that nobody gives."""
+    found: dict[int, list[str]] = defaultdict(list)
+    there: dict[str, bool] = {}
+    for job_id, path in queries.outside_inputs(db, workflow["workflow_id"]):
+        if path not in there:
+            there[path] = os.path.exists(os.path.join(workflow["submission_dir"], path))
+        if not there[path]:
+            found[job_id].append(path)
+    for job_id, name in queries.ungiven_user_data(db, workflow["workflow_id"]):
+        found[job_id].append(f"user data {name}")
+    return found

@@ -1,0 +1,99 @@
+"""Where the jobs of a workflow can run now: its allocations and live workers, with what they hold; this machine."""
+
+import os
+import sqlite3
+import time
+from typing import Any
+
+import orjson
+
+from torc_tools.records import Record
+from torc_tools.shell import layout, liveness
+
+FRESH_S = 90.0  # a worker of another machine counts as alive this long after its last heartbeat
+_OPEN = "('planned', 'submitting', 'queued', 'active')"
+_SIZES = ("num_cpus", "memory_bytes", "num_gpus")
+
+
+def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
+    """Give what may run the workflow's jobs: allocations that have not ended, and live workers that have none.
+
+    Keys: kind status is_alive (null: nobody here can know) allocation_id slurm_job_id hostname pid, what it holds
+    (num_cpus memory_bytes num_gpus, null while unknown), heartbeat_at, left_s (null: no end known), slurm_reason.
+    """
+    query = "SELECT * FROM worker WHERE workflow_id = ? AND ended_at IS NULL ORDER BY started_at"
+    workers = [dict(row) for row in db.execute(query, (workflow["workflow_id"],))]
+    rows = db.execute(
+        f"SELECT * FROM allocation WHERE workflow_id = ? AND status IN {_OPEN} ORDER BY allocation_id",
+        (workflow["workflow_id"],),
+    )
+    found = []
+    for row in map(dict, rows):
+        mine = [each for each in workers if each["allocation_id"] == row["allocation_id"]]
+        found.append(_allocation(workflow, row, mine[-1] if mine else None))
+    known = {each["allocation_id"] for each in found}
+    loose = [_loose(workflow, each) for each in workers if each["allocation_id"] not in known]
+    return found + [each for each in loose if each["is_alive"]]
+
+
+def machine() -> Record:
+    """Give what this machine holds for jobs, as a place: CPUs this process may use, memory; GPUs are not looked for."""
+    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {"num_cpus": len(os.sched_getaffinity(0)), "memory_bytes": size, "num_gpus": None, "left_s": None}
+
+
+def _allocation(workflow: Record, row: Record, worker: Record | None) -> Record:
+    """Make the entry of an allocation, `worker` being the last one known in it."""
+    config = orjson.loads(row["config"])
+    return {
+        "allocation_id": row["allocation_id"],
+        "kind": row["kind"],
+        "status": row["status"],
+        "is_alive": _alive(row, worker) if row["status"] == "active" else None,
+        "slurm_job_id": row["slurm_job_id"],
+        "slurm_reason": config.get("slurm_reason"),
+        **_holds(workflow, worker, config),
+        "hostname": row["hostname"] or (worker or {}).get("hostname"),
+        "pid": row["pid"] or (worker or {}).get("pid"),
+    }
+
+
+def _loose(workflow: Record, worker: Record) -> Record:
+    """Make the entry of a worker that no allocation of the store stands for: torc-work called by hand."""
+    return {
+        "allocation_id": None,
+        "kind": "worker",
+        "status": "active",
+        "is_alive": _alive(worker, worker),
+        "slurm_job_id": worker["slurm_job_id"],
+        "slurm_reason": None,
+        **_holds(workflow, worker, {}),
+        "hostname": worker["hostname"],
+        "pid": worker["pid"],
+    }
+
+
+def _alive(row: Record, worker: Record | None) -> bool | None:
+    """Say whether the process lives: known on this machine; elsewhere a fresh heartbeat says yes, silence nothing."""
+    known = liveness.alive(row["hostname"], row["pid"], row["pid_start"])
+    if known is None and worker is not None and worker["heartbeat_at"]:
+        return True if time.time() - worker["heartbeat_at"] < FRESH_S else None
+    return known
+
+
+def _holds(workflow: Record, worker: Record | None, config: Record) -> Record:
+    """Give what a worker said it holds, in the first line of its event file, and how long it still has."""
+    said = _first_event(workflow, worker["name"]) if worker else {}
+    ends = config.get("ends_at") or said.get("ends_at")
+    left = ends - time.time() if isinstance(ends, int | float) else None
+    heartbeat = worker["heartbeat_at"] if worker else None
+    return {**{key: said.get(key) for key in _SIZES}, "heartbeat_at": heartbeat, "left_s": left}
+
+
+def _first_event(workflow: Record, name: str) -> dict[str, Any]:
+    try:
+        with open(os.path.join(layout.events_dir(workflow["output_dir"]), f"{name}.jsonl"), "rb") as file:
+            event = orjson.loads(file.readline())
+    except (OSError, orjson.JSONDecodeError):
+        return {}
+    return event if isinstance(event, dict) else {}
