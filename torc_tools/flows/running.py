@@ -4,7 +4,6 @@ import contextlib
 import os
 import signal
 import sqlite3
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -12,7 +11,7 @@ from torc_tools import exits, states
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, orphans
 from torc_tools.records import Record
-from torc_tools.shell import layout, manifest, progress, queries, spawn, store, stream, workers
+from torc_tools.shell import layout, liveness, manifest, progress, queries, spawn, store, stream, workers
 
 if TYPE_CHECKING:
     import subprocess
@@ -119,26 +118,26 @@ def _fold(db: sqlite3.Connection, workflow_id: int) -> None:
 
 
 def _follow_other(db: sqlite3.Connection, workflow_id: int) -> int:
-    """Wait for the worker that already runs the workflow on this machine; say who it is."""
-    workflow = queries.workflow(db, workflow_id)
-    with progress.shown(workflow["name"]) as show:
-        said = False
-        while alive := workers.live(db, workflow_id):
-            if not said:
-                said = True
-                print_live(workflow_id, alive[0])
+    """Wait for the worker that already runs the workflow on this machine; say who it is.
+
+    Raises Failure(75) where it runs on another machine: nobody here can see its end.
+    """
+    _greet(db, workflow_id)
+    with progress.shown(queries.workflow(db, workflow_id)["name"]) as show:
+        while workers.live(db, workflow_id):
             show(queries.counts(db, workflow_id))
             time.sleep(TICK_S)
             _fold(db, workflow_id)
+    orphans.reconcile(db, workflow_id, "torc-run", requeue=True)
     return outcome(db, workflow_id)
 
 
-def print_live(workflow_id: int, allocation: Record) -> None:
-    """Say on stderr who runs a workflow."""
-    stream.say(
-        f"workflow {workflow_id} already runs on {allocation['hostname']} (pid {allocation['pid']}): following it"
-    )
-    sys.stderr.flush()
+def _greet(db: sqlite3.Connection, workflow_id: int) -> None:
+    for allocation in workers.live(db, workflow_id)[:1]:
+        who = f"workflow {workflow_id} already runs on {allocation['hostname']} (pid {allocation['pid']})"
+        if liveness.alive(allocation["hostname"], allocation["pid"], allocation["pid_start"]) is None:
+            raise Failure(exits.TEMPORARY, f"{who}: try again when it has ended, or torc-cancel it")
+        stream.say(f"torc-run: {who}: following it")
 
 
 def _close(db: sqlite3.Connection, workflow_id: int, allocation_id: int) -> None:

@@ -41,9 +41,8 @@ def missing_inputs(db: sqlite3.Connection, workflow: Record) -> list[str]:
 
 def _lines(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: str) -> Iterator[Record]:
     workflow_id = workflow["workflow_id"]
-    offsets = dict(
-        db.execute("SELECT name || '.jsonl', offset FROM worker WHERE workflow_id = ?", (workflow_id,)).fetchall()
-    )
+    query = "SELECT name || '.jsonl', offset FROM worker WHERE workflow_id = ?"
+    offsets = {row[0]: row[1] for row in db.execute(query, (workflow_id,))}
     yield {
         **workflow,
         "store": os.path.abspath(store),
@@ -65,7 +64,9 @@ def _lines(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: 
 def _outputs(db: sqlite3.Connection, workflow_id: int) -> dict[int, list[str]]:
     """Give the paths that each job says it writes."""
     outputs: dict[int, list[str]] = {}
-    query = "SELECT o.job_id, f.path FROM file f JOIN job_file o USING (file_id) WHERE f.workflow_id = ? AND o.is_output = 1"
+    query = (
+        "SELECT o.job_id, f.path FROM file f JOIN job_file o USING (file_id) WHERE f.workflow_id = ? AND o.is_output"
+    )
     for job, path in db.execute(query, (workflow_id,)):
         outputs.setdefault(job, []).append(path)
     return outputs
