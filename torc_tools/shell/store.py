@@ -12,7 +12,7 @@ from torc_tools import exits
 from torc_tools.exits import Failure
 from torc_tools.shell import crash, migrations
 
-BUSY_S = 10.0  # how long another writer is waited for before the command gives up with 75
+BUSY_S = 10.0  # how long another writer is waited for before the command gives up with 75; TORC_BUSY_S says otherwise
 
 
 def create(path: str) -> sqlite3.Connection:
@@ -76,13 +76,21 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
     uri = "file:" + "".join(
         c if c.isalnum() or c in "/._-" else "".join(f"%{b:02x}" for b in os.fsencode(c)) for c in path
     )
-    db = sqlite3.connect(f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=BUSY_S)
+    db = sqlite3.connect(f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=_busy_s())
     try:
         return _prepared(db)
     except sqlite3.DatabaseError as error:
         if isinstance(error, sqlite3.OperationalError):
             raise
         raise Failure(exits.NO_INPUT, f"not a store: '{path}'") from None
+
+
+def _busy_s() -> float:
+    text = os.environ.get("TORC_BUSY_S")
+    try:
+        return float(text) if text else BUSY_S
+    except ValueError:
+        raise Failure(exits.USAGE, f"TORC_BUSY_S is not a number of seconds: '{text}'") from None
 
 
 def _prepared(db: sqlite3.Connection) -> sqlite3.Connection:

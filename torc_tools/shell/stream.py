@@ -108,7 +108,16 @@ def run(main: Callable[[Sequence[str] | None], int], prog: str) -> None:
     except OSError as error:
         status = exits.IO
         say(f"{prog}: {_words(error)}")
+    except Exception:  # noqa: BLE001  a bug must not exit 1, which has a meaning
+        _show_bug()
     _leave(status)
+
+
+def _show_bug() -> None:
+    """Write the traceback of the exception in hand: the one that may be seen, because it is ours to mend."""
+    import traceback
+
+    traceback.print_exc()
 
 
 def _located(failure: Failure) -> str:
