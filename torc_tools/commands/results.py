@@ -10,10 +10,7 @@ from torc_tools.records import Record
 from torc_tools.shell import options, output, queries, stream
 
 PROG = "torc-results"
-COLUMNS = (
-    "job_id", "job_name", "run_id", "attempt_id", "status", "return_code", "time", "peak_memory", "memory", "runtime",
-    "ended",
-)  # fmt: skip
+COLUMNS = ("job_id", "job_name", "run", "attempt", "status", "code", "time", "peak", "memory", "runtime")
 _LATER_ATTEMPT = "x.run_id = t.run_id AND x.attempt_id > t.attempt_id"
 _LATER_RUN = "x.run_id > t.run_id"
 
@@ -84,9 +81,11 @@ def _for_people(found: Iterable[Record]) -> Iterator[Record]:
         peak, time = record["peak_memory_bytes"], record["exec_time_s"]
         yield {
             **record,
+            "run": record["run_id"],
+            "attempt": record["attempt_id"],
+            "code": record["return_code"],
             "time": None if time is None else units.human_seconds(time),
-            "peak_memory": None if peak is None else units.human_bytes(peak),
-            "ended": looking.local_time(record["ended_at"]),
+            "peak": None if peak is None else units.human_bytes(peak),
         }
 
 

@@ -10,7 +10,7 @@ from torc_tools.records import Record
 from torc_tools.shell import options, output, queries, stream
 
 PROG = "torc-workflows"
-COLUMNS = ("workflow_id", "workflow_name", "user", "run_id", "jobs", "completed", "failed", "state", "created")
+COLUMNS = ("workflow_id", "name", "user", "run", "jobs", "completed", "failed", "state", "created")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -50,7 +50,7 @@ def _for_people(found: Iterable[Record]) -> Iterator[Record]:
         yield {
             **record,
             "jobs": record["total"],
-            "workflow_name": record["name"],
+            "run": record["run_id"],
             "completed": record["counts"]["completed"],
             "failed": record["counts"]["failed"] + record["counts"]["terminated"],
             "state": standing.word(record),

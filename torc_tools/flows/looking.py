@@ -61,8 +61,8 @@ def state_numbers(text: str) -> list[int]:
 
 
 def local_time(at: float | None) -> str | None:
-    """Write Unix seconds as a person's clock shows them, '2026-03-01 14:05:09'."""
-    return None if at is None else time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
+    """Write Unix seconds as a person's clock shows them, '2026-03-01 14:05'."""
+    return None if at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
 def for_people(args: argparse.Namespace) -> bool:

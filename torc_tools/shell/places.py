@@ -9,6 +9,7 @@ import orjson
 
 from torc_tools.records import Record
 from torc_tools.shell import layout, liveness
+from torc_tools.shell import machine as here
 
 FRESH_S = 90.0  # a worker of another machine counts as alive this long after its last heartbeat
 _OPEN = "('planned', 'submitting', 'queued', 'active')"
@@ -37,9 +38,9 @@ def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
 
 
 def machine() -> Record:
-    """Give what this machine holds for jobs, as a place: CPUs this process may use, memory; GPUs are not looked for."""
-    size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {"num_cpus": len(os.sched_getaffinity(0)), "memory_bytes": size, "num_gpus": None, "left_s": None}
+    """Give what this machine holds for jobs, as a place: CPUs this process may use, memory, GPUs."""
+    gpus = len(here.gpus(os.environ))
+    return {"num_cpus": here.num_cpus(), "memory_bytes": here.memory_bytes(), "num_gpus": gpus, "left_s": None}
 
 
 def _allocation(workflow: Record, row: Record, worker: Record | None) -> Record:

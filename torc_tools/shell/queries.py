@@ -77,6 +77,12 @@ def names_and_states(db: sqlite3.Connection, workflow_id: int) -> tuple[dict[int
     return {row[0]: row[1] for row in rows}, {row[0]: states.NAMES[row[2]] for row in rows}
 
 
+def return_codes(db: sqlite3.Connection, workflow_id: int | None) -> dict[int, int]:
+    """Give the return code of each job's latest attempt that has ended, by id."""
+    query = "SELECT job_id, return_code FROM result WHERE workflow_id = ? ORDER BY run_id, attempt_id"
+    return {row[0]: row[1] for row in db.execute(query, (workflow_id,))}
+
+
 def last_event_at(db: sqlite3.Connection, workflow_id: int) -> float | None:
     """Give when a worker of the workflow was last heard of, in Unix seconds; None before the first."""
     query = "SELECT max(max(coalesce(heartbeat_at, 0), coalesce(ended_at, 0))) FROM worker WHERE workflow_id = ?"
