@@ -28,11 +28,11 @@ def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iter
     """
     last = db.execute("SELECT hash FROM change ORDER BY change_id DESC LIMIT 1").fetchone()
     previous = last[0] if last else ""
-    now, who = time.time(), _who()
+    now, by = time.time(), who()
     rows = []
     for change in changes:
         texts = [orjson.dumps(part, option=orjson.OPT_SORT_KEYS).decode() for part in change[2:]]
-        row = (workflow_id, now, who, command, change.subject, change.subject_id, *texts)
+        row = (workflow_id, now, by, command, change.subject, change.subject_id, *texts)
         previous = hashlib.sha256(orjson.dumps([previous, *row])).hexdigest()
         rows.append((*row, previous))
     db.executemany(
@@ -43,7 +43,7 @@ def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iter
     return len(rows)
 
 
-def _who() -> str:
+def who() -> str:
     """Give the user's name; USER may be unset (cron), and the uid may have no name."""
     try:
         return getpass.getuser()

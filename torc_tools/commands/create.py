@@ -1,0 +1,58 @@
+"""torc-create: check and expand a workflow spec, and store it."""
+
+import argparse
+from collections.abc import Iterator, Sequence
+
+from torc_tools.core import planning, preview
+from torc_tools.flows import creation
+from torc_tools.records import Record, framed
+from torc_tools.shell import options, output, queries, store, stream
+
+_COLUMNS = ("workflow_id", "name", "user", "job_count", "file_count", "dependency_count")
+_DRY_COLUMNS = ("job_id", "job_name", "status", "stage", "job_count", "num_cpus", "memory_bytes", "runtime_s")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = options.parser("torc-create", "Check and expand a workflow spec, store it, and print the workflow.")
+    made.add_argument("spec", metavar="SPEC", help="a spec in YAML, JSON or JSON5; -: standard input")
+    made.add_argument(
+        "-o", "--output-dir", metavar="DIR", default="torc_output", help="where output goes (default: torc_output)"
+    )
+    made.add_argument("--no-resource-monitoring", action="store_true", help="do not sample the jobs")
+    made.add_argument(
+        "--max-jobs",
+        metavar="N",
+        type=options.identifier,
+        default=planning.MAX_JOBS,
+        help=f"refuse a spec that makes more jobs (default: {planning.MAX_JOBS})",
+    )
+    options.add_store(made)
+    options.add_dry_run(made)
+    options.add_output(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Store the spec, or show what it makes."""
+    args = parser().parse_args(argv)
+    plan = creation.plan_file(args.spec, max_jobs=args.max_jobs, monitoring=not args.no_resource_monitoring)
+    if args.dry_run:
+        return output.emit(framed("torc-create", None, preview.records(plan)), args, _DRY_COLUMNS)
+    db = store.create(options.store_path(args))
+    workflow_id = creation.save(db, plan, args.output_dir)
+    stream.say(f"Created workflow {workflow_id} with {len(plan.names)} job{'s' * (len(plan.names) != 1)}")
+
+    def receipt() -> Iterator[Record]:
+        yield queries.workflow(db, workflow_id) | creation.receipt(plan)
+
+    return output.emit(framed("torc-create", workflow_id, receipt()), args, _COLUMNS)
+
+
+def run() -> None:
+    """Run as a command."""
+    stream.run(main, "torc-create")
+
+
+if __name__ == "__main__":
+    run()

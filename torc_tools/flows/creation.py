@@ -1,0 +1,78 @@
+"""From a spec to a stored workflow: used by torc-create and torc-run."""
+
+import os
+import sqlite3
+from typing import Any
+
+from torc_tools import exits
+from torc_tools.core import expand, planning
+from torc_tools.core.planning import Plan
+from torc_tools.core.problems import Path, Problem, Problems, shown
+from torc_tools.exits import Failure
+from torc_tools.shell import insert, journal, specfile, store, stream
+
+
+def plan_file(file: str, *, max_jobs: int = planning.MAX_JOBS, monitoring: bool = True) -> Plan:
+    """Read, check and expand the spec in `file` ('-': standard input). Notes go to stderr.
+
+    Raises Failure(66) where it cannot be opened and Failure(65) with every problem, one a line.
+    """
+    return _planned(specfile.load(file), max_jobs, monitoring)
+
+
+def plan_spec(spec: Any, name: str, *, max_jobs: int = planning.MAX_JOBS, monitoring: bool = True) -> Plan:
+    """Check and expand a spec that is plain data already; `name` stands for the file in messages."""
+    return _planned(specfile.Spec(name, spec, _no_line), max_jobs, monitoring)
+
+
+def save(db: sqlite3.Connection, plan: Plan, output_dir: str, submission_dir: str | None = None) -> int:
+    """Store a plan in one transaction; give the workflow's id. Dirs are made absolute; the second is the cwd if None."""
+    with store.transaction(db):
+        return insert.workflow(
+            db, plan, os.path.abspath(output_dir), os.path.abspath(submission_dir or "."), journal.who()
+        )
+
+
+def create_from_spec(  # noqa: PLR0913
+    db: sqlite3.Connection,
+    spec: Any,
+    output_dir: str,
+    *,
+    name: str = "spec",
+    max_jobs: int = planning.MAX_JOBS,
+    monitoring: bool = True,
+) -> int:
+    """Check, expand and store a spec that is plain data; give the workflow's id."""
+    return save(db, plan_spec(spec, name, max_jobs=max_jobs, monitoring=monitoring), output_dir)
+
+
+def receipt(plan: Plan) -> dict[str, int]:
+    """Give the counts that torc-create adds to the workflow record."""
+    return {
+        "job_count": len(plan.names),
+        "file_count": len(plan.file_names),
+        "dependency_count": sum(map(len, plan.parents)),
+    }
+
+
+def _planned(spec: specfile.Spec, max_jobs: int, monitoring: bool) -> Plan:
+    problems = Problems()
+    texts, wrong = specfile.beside(spec, expand.needed_files(spec.data))
+    for path, text in wrong:
+        problems.add(path, text)
+    made = planning.plan(spec.data, problems, texts, max_jobs=max_jobs, monitoring=monitoring)
+    if problems:
+        raise Failure(exits.DATA, "\n".join(_line(spec, problem) for problem in problems))
+    for note in problems.notes:
+        stream.say(f"note: {_line(spec, note)}")
+    return made
+
+
+def _line(spec: specfile.Spec, problem: Problem) -> str:
+    line = spec.line_of(problem.path)
+    at = f":{line}" if line else ""
+    return stream.printable(f"{spec.name}{at}: {shown(problem.path)}: {problem.text}")
+
+
+def _no_line(_path: Path) -> None:
+    return None
