@@ -5,6 +5,8 @@ import hashlib
 import os
 import sqlite3
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import orjson
@@ -150,3 +152,17 @@ def test_the_journal_knows_a_user_without_a_name(store_file: Path, monkeypatch: 
     with store.transaction(db):
         journal.record(db, 1, "torc-apply", [journal.Change("job", 1, None, None, None)])
     assert db.execute("SELECT who FROM change").fetchone()[0] == f"uid {os.getuid()}"
+
+
+def test_a_store_whose_writer_was_killed_in_a_transaction_is_read_without_touching_it(store_file):
+    killed = (
+        "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('PRAGMA cache_size = 1'); db.execute('BEGIN IMMEDIATE')\n"
+        "db.execute('UPDATE job SET command = hex(zeroblob(20000))'); os._exit(9)"
+    )
+    assert subprocess.run([sys.executable, "-c", killed, store_file], check=False).returncode == 9
+    assert (store_file.parent / "torc.db-journal").stat().st_size > 512
+    before = store_file.read_bytes()
+    for opened in (store.open_reader, store.open_copy):
+        assert opened(str(store_file)).execute("SELECT max(length(command)) FROM job").fetchone()[0] < 20
+    assert store_file.read_bytes() == before

@@ -37,7 +37,10 @@ def open_store(path: str) -> sqlite3.Connection:
 
 def open_reader(path: str) -> sqlite3.Connection:
     """Open an existing store for reading alone; nothing on disk is touched."""
-    db = _connect(path, "ro")
+    try:
+        db = _connect(path, "ro")
+    except sqlite3.OperationalError as error:
+        return _recovered_copy(path, error)
     if migrations.check(db, path) < len(migrations.STEPS):
         db.close()
         return open_copy(path)
@@ -46,7 +49,27 @@ def open_reader(path: str) -> sqlite3.Connection:
 
 def open_copy(path: str) -> sqlite3.Connection:
     """Give a copy of the store in memory: a dry run may fold and plan there and leaves the file as it was."""
-    source = _connect(path, "ro")
+    try:
+        source = _connect(path, "ro")
+    except sqlite3.OperationalError as error:
+        return _recovered_copy(path, error)
+    return _copied(source, path)
+
+
+@contextlib.contextmanager
+def transaction(db: sqlite3.Connection) -> Iterator[None]:
+    """Run the block in one immediate transaction: all of it is written, or nothing."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        with contextlib.suppress(sqlite3.Error):  # a full disk has rolled it back by itself
+            db.execute("ROLLBACK")
+        raise
+
+
+def _copied(source: sqlite3.Connection, path: str) -> sqlite3.Connection:
     if not migrations.check(source, path):
         raise Failure(exits.NO_INPUT, f"not a store: '{path}'")
     copy = sqlite3.connect(":memory:", isolation_level=None)
@@ -56,16 +79,21 @@ def open_copy(path: str) -> sqlite3.Connection:
     return _prepared(copy)
 
 
-@contextlib.contextmanager
-def transaction(db: sqlite3.Connection) -> Iterator[None]:
-    """Run the block in one immediate transaction: all of it is written, or nothing."""
-    db.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        db.execute("ROLLBACK")
-        raise
-    db.execute("COMMIT")
+def _recovered_copy(path: str, error: sqlite3.OperationalError) -> sqlite3.Connection:
+    """Give a copy in memory of a store whose last writer was killed in a transaction, which is taken back there.
+
+    Reading such a file in place would write to it. Any other `error` is raised again.
+    """
+    if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_READONLY or not os.path.exists(f"{path}-journal"):
+        raise error
+    import shutil
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        scratch = os.path.join(folder, os.path.basename(path))
+        for suffix in ("-journal", ""):
+            shutil.copyfile(path + suffix, scratch + suffix)
+        return _copied(_connect(scratch, "rw"), path)
 
 
 def _connect(path: str, mode: str) -> sqlite3.Connection:

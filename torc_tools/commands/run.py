@@ -1,0 +1,80 @@
+"""torc-run: run a workflow, a spec, or plain command lines on this machine."""
+
+import argparse
+import os
+import sqlite3
+from collections.abc import Sequence
+
+from torc_tools import exits, records
+from torc_tools.exits import Failure
+from torc_tools.flows import creation, fold, running
+from torc_tools.shell import options, output, store, stream
+
+SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = options.parser("torc-run", "Run a workflow on this machine: a stored one, a spec, or plain command lines.")
+    made.add_argument("what", metavar="SPEC|WORKFLOW", nargs="?", help="a spec file (- for standard input) or a workflow id")
+    lines = made.add_argument_group("plain command lines instead of a spec")
+    lines.add_argument("-c", "--command", action="append", metavar="CMD", help="a job that runs CMD; may be repeated")
+    lines.add_argument("-C", "--command-file", metavar="FILE", help="a job for each line of FILE (- for standard input)")
+    lines.add_argument("--param", action="append", metavar="NAME=VALUES", help="run each CMD for every value, as {NAME}: i=1:10")
+    lines.add_argument("--link", choices=("product", "zip"), default="product", help="how several --param combine")
+    lines.add_argument("--name", help="the workflow's name")
+    limits = made.add_argument_group("what may be used")
+    limits.add_argument("-j", "--max-parallel-jobs", type=options.identifier, metavar="N", help="jobs at a time, at most")
+    limits.add_argument("--num-cpus", type=options.identifier, metavar="N", help="CPUs (default: those of this process)")
+    limits.add_argument("--memory", type=options.memory, metavar="SIZE", help="memory for all jobs together")
+    limits.add_argument("--num-gpus", type=options.identifier, metavar="N", help="GPUs")
+    limits.add_argument("--time-limit", type=options.duration, metavar="DURATION", help="stop jobs after this time")
+    limits.add_argument("--end-time", metavar="TIME", help="stop jobs at this time (ISO 8601 or Unix seconds)")
+    made.add_argument("-i", "--ignore-missing-data", action="store_true", help="start though input files are missing")
+    made.add_argument("-o", "--output-dir", metavar="DIR", help="of a new workflow (default: torc_output)")
+    options.add_store(made)
+    options.add_output(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit status."""
+    args = parser().parse_args(argv)
+    path = options.store_path(args)
+    db, workflow_id = _opened(args, path)
+    status = running.run_here(db, path, workflow_id, _worker_options(args), ignore_missing=args.ignore_missing_data)
+    summary = records.framed("torc-run", workflow_id, [running.summary(db, workflow_id)])
+    return output.emit(summary, args) or status
+
+
+def _opened(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, int]:
+    """Open the store; create the workflow where a spec or command lines are given. Give its id."""
+    if args.command or args.command_file:
+        if args.what:
+            raise Failure(exits.USAGE, f"either command lines or '{args.what}', not both")
+        db = store.create(path)
+        return db, creation.from_commands(db, args)
+    if args.what is None:
+        raise Failure(exits.USAGE, "what to run? give a spec, a workflow id, -c CMD or -C FILE")
+    if args.what == "-" or args.what.endswith(SPEC_ENDINGS) or os.path.isfile(args.what):
+        db = store.create(path)
+        return db, creation.from_file(db, args.what, args)
+    if not args.what.isdigit():
+        raise Failure(exits.NO_INPUT, f"no such spec: '{args.what}'")
+    return fold.opened(path, int(args.what)), int(args.what)
+
+
+def _worker_options(args: argparse.Namespace) -> list[str]:
+    """Give the options that torc-work takes over."""
+    names = ("max_parallel_jobs", "num_cpus", "memory", "num_gpus", "time_limit", "end_time")
+    given = [(name, getattr(args, name)) for name in names]
+    return [f"--{name.replace('_', '-')}={value}" for name, value in given if value is not None]
+
+
+def run() -> None:
+    """Run as a console script."""
+    stream.run(main, "torc-run")
+
+
+if __name__ == "__main__":
+    run()
