@@ -1,0 +1,48 @@
+"""torc-apply: write adjustments into the store; reads `adjustment`, writes `applied`."""
+
+import argparse
+from collections.abc import Sequence
+
+from torc_tools import exits, records
+from torc_tools.core import adjusting
+from torc_tools.flows import applying, fold
+from torc_tools.shell import options, output, stream
+
+PROG = "torc-apply"
+COLUMNS = (
+    "job_ids", "job_names", "action", "original_memory", "new_memory", "original_runtime", "new_runtime", "copied",
+    "already",
+)  # fmt: skip
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = options.parser(PROG, "Give jobs what their adjustments say, each guarded by the state it was planned from.")
+    options.add_input(made)
+    options.add_dry_run(made)
+    options.add_store(made)
+    options.add_output(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Read all, change all that still fits in one transaction, then write the receipt; 65 where any was refused."""
+    args = parser().parse_args(argv)
+    found = stream.whole(stream.read(args.file), adjusting.check)
+    named = {record.get("workflow_id") for record in found if record["type"] == "adjustment"}
+    workflow_id = named.pop() if len(named) == 1 else None
+    db = fold.opened(options.store_path(args), workflow_id, copy=args.dry_run)
+    out, refused = applying.apply(db, found, dry_run=args.dry_run)
+    for line in refused:
+        stream.say(f"{PROG}: {line}")
+    status = output.emit(records.framed(PROG, workflow_id, out), args, COLUMNS)
+    return exits.DATA if refused else status
+
+
+def run() -> None:
+    """Be the command."""
+    stream.run(main, PROG)
+
+
+if __name__ == "__main__":
+    run()

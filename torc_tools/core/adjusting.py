@@ -1,0 +1,227 @@
+"""Whether an adjustment still fits the job it was planned for, and which requirement rows have to be copied for it.
+
+An adjustment names the attempt it is for and the value it starts from. Where the store has moved on, it is refused;
+where the store already holds the new value, it was applied before and nothing is left to do.
+"""
+
+from collections.abc import Callable, Container, Mapping
+from typing import NamedTuple
+
+from torc_tools import units
+from torc_tools.exits import DATA, Failure
+from torc_tools.records import Record, may, need, need_ids
+
+ACTIONS = ("adjust", "retry", "hold")
+
+
+class Life(NamedTuple):
+    """What the store holds about a job: its attempt and its requirement row (None: it has none)."""
+
+    workflow_id: int
+    job_name: str
+    run_id: int
+    attempt_id: int
+    row: int | None
+    memory: int | None
+    runtime: int | None
+
+
+class Wish(NamedTuple):
+    """One adjustment for one job, read: new values in bytes and seconds, None where nothing is asked."""
+
+    job_id: int
+    memory: int | None
+    runtime: int | None
+    record: Record
+
+
+Key = tuple[int | None, int | None, int | None]  # requirement row, new memory, new runtime
+
+
+def check(record: Record) -> None:
+    """Check an `adjustment` record; leave every other alone. Raises Failure(65) naming the field."""
+    if record["type"] != "adjustment":
+        return
+    need_ids(record, "job_ids")
+    for key in ("workflow_id", "run_id", "attempt_id"):
+        may(record, key, int)
+    action = may(record, "action", str) or "adjust"
+    if action not in ACTIONS:
+        raise Failure(DATA, f"adjustment: 'action' is '{action}', expected one of {', '.join(ACTIONS)}")
+    memory, runtime = _new_memory(record), _new_runtime(record)
+    for key, parse in (("original_memory", units.parse_memory), ("original_runtime", units.parse_duration)):
+        if may(record, key, str) is not None:
+            parse(record[key])
+    if action == "adjust" and memory is None and runtime is None:
+        need(record, "new_memory", str)
+    may(record, "because", dict)
+
+
+def wishes(record: Record) -> list[Wish]:
+    """Give what a checked `adjustment` asks for, job by job."""
+    acts = record.get("action") != "retry"
+    memory, runtime = (_new_memory(record), _new_runtime(record)) if acts else (None, None)
+    return [Wish(job_id, memory, runtime, record) for job_id in record["job_ids"]]
+
+
+def refusal(wish: Wish, life: Life | None, *, named: bool = False) -> str | None:
+    """Say why a wish may not be granted to a job with this `life`; None where it may (or already was).
+
+    `named` says that the same stream has changed the job before.
+    """
+    record = wish.record
+    if life is None:
+        return "no such job"
+    if record.get("workflow_id") not in (None, life.workflow_id):
+        return f"not of workflow {record['workflow_id']}"
+    if fulfilled(wish, life):
+        return None
+    if named:
+        return "named twice, with different values"
+    planned = (record.get("run_id"), record.get("attempt_id"))
+    for word, want, have in zip(("run", "attempt"), planned, (life.run_id, life.attempt_id), strict=True):
+        if want not in (None, have):
+            return f"planned for {word} {want}, the store has {have}"
+    return _moved(wish, life) or _falls(wish, life)
+
+
+def fulfilled(wish: Wish, life: Life) -> bool:
+    """Say whether the store already holds what a wish asks for; a plain retry asks for nothing."""
+    asked = [pair for pair in ((wish.memory, life.memory), (wish.runtime, life.runtime)) if pair[0] is not None]
+    return bool(asked) and all(want == have for want, have in asked)
+
+
+class Plan:
+    """What a stream of adjustments comes to: `out` is what to pass on, `refused` lines for people, `granted` by job."""
+
+    def __init__(self, lives: Mapping[int, Life]) -> None:
+        """Take the present life of every job that is named."""
+        self.before = lives
+        self._lives = dict(lives)
+        self.out: list[Record] = []
+        self.refused: list[str] = []
+        self.granted: dict[int, Key] = {}
+        self.why: dict[int, Record] = {}
+
+    def take(self, record: Record) -> None:
+        """Grant, refuse or pass on one checked record; an adjustment of several jobs is one of each."""
+        if record["type"] != "adjustment" or record.get("action") == "hold":
+            self.out.append(record)
+            return
+        for wish in wishes(record):
+            life = self._lives.get(wish.job_id)
+            why_not = refusal(wish, life, named=wish.job_id in self.granted)
+            if why_not is None and life is not None:
+                self._grant(wish, life)
+            else:
+                self.refused.append(f"job {wish.job_id}: refused: {why_not}")
+                self.out.append({**record, "job_ids": [wish.job_id], "refused": why_not})
+
+    def _grant(self, wish: Wish, life: Life) -> None:
+        already = fulfilled(wish, life)
+        self.out.append(_applied(wish, self.before[wish.job_id], already))
+        if not already and (wish.memory, wish.runtime) != (None, None):
+            memory = life.memory if wish.memory is None else wish.memory
+            runtime = life.runtime if wish.runtime is None else wish.runtime
+            self.granted[wish.job_id] = (life.row, memory, runtime)
+            self.why[wish.job_id] = wish.record.get("because") or {}
+            self._lives[wish.job_id] = life._replace(memory=memory, runtime=runtime)
+
+    def groups(self, users: Mapping[int, int]) -> list[tuple[Key, list[int], bool]]:
+        """Give (row and new values, jobs, copy): jobs that share both; copy where others use the row as well.
+
+        `users` is how many jobs use a row. A row is changed where it stands only if every job that uses it gets the
+        same new values; a job that has none (None) always needs one.
+        """
+        together: dict[Key, list[int]] = {}
+        for job_id, key in self.granted.items():
+            together.setdefault(key, []).append(job_id)
+        return [(key, jobs, key[0] is None or users.get(key[0], 0) > len(jobs)) for key, jobs in together.items()]
+
+
+def copy_name(name: str, job_id: int, taken: Container[str]) -> str:
+    """Name the copy of a requirement row after the first job it is for: 'medium_j107', with a number where taken."""
+    base = f"{name}_j{job_id}"
+    number, made = 1, base
+    while made in taken:
+        number += 1
+        made = f"{base}_{number}"
+    return made
+
+
+def _applied(wish: Wish, life: Life, already: bool) -> Record:
+    """Make the `applied` record of a wish; what depends on the write is filled in after it."""
+    record = wish.record
+    grows, lasts = wish.memory is not None, wish.runtime is not None
+    return {
+        **record,
+        "type": "applied",
+        "workflow_id": life.workflow_id,
+        "action": "adjust" if grows or lasts else "retry",
+        "job_ids": [wish.job_id],
+        "job_names": [life.job_name],
+        "run_id": record.get("run_id") or life.run_id,
+        "attempt_id": record.get("attempt_id") or life.attempt_id,
+        "direction": record.get("direction") or "upscale",
+        "memory_adjusted": grows,
+        "original_memory": record.get("original_memory")
+        or (_text(units.format_memory, life.memory) if grows else None),
+        "new_memory": record.get("new_memory") if grows else None,
+        "runtime_adjusted": lasts,
+        "original_runtime": record.get("original_runtime")
+        or (_text(units.format_duration, life.runtime) if lasts else None),
+        "new_runtime": record.get("new_runtime") if lasts else None,
+        "previous_resource_requirements_id": life.row,
+        "resource_requirements_id": life.row,
+        "copied": False,
+        "already": already,
+        "change_ids": [],
+        "dry_run": False,
+    }
+
+
+def _text(write: Callable[[int], str], value: int | None) -> str | None:
+    return None if value is None else write(value)
+
+
+def _moved(wish: Wish, life: Life) -> str | None:
+    """Compare the values that the plan started from with the store's."""
+    record = wish.record
+    if wish.memory is not None and record.get("original_memory") is not None:
+        before = units.parse_memory(record["original_memory"])
+        if before != life.memory:
+            return f"planned from memory {record['original_memory']}, the store has {_memory(life.memory)}"
+    if wish.runtime is not None and record.get("original_runtime") is not None:
+        before = units.parse_duration(record["original_runtime"])
+        if before != life.runtime:
+            return f"planned from runtime {record['original_runtime']}, the store has {_runtime(life.runtime)}"
+    return None
+
+
+def _falls(wish: Wish, life: Life) -> str | None:
+    """Refuse to lower a request, unless the adjustment says that it is meant to."""
+    if wish.record.get("direction") == "downscale":
+        return None
+    if wish.memory is not None and life.memory is not None and wish.memory < life.memory:
+        return f"memory would fall from {_memory(life.memory)} to {_memory(wish.memory)}"
+    if wish.runtime is not None and life.runtime is not None and wish.runtime < life.runtime:
+        return f"runtime would fall from {_runtime(life.runtime)} to {_runtime(wish.runtime)}"
+    return None
+
+
+def _memory(size: int | None) -> str:
+    return "none" if size is None else units.format_memory(size)
+
+
+def _runtime(seconds: int | None) -> str:
+    return "none" if seconds is None else units.format_duration(seconds)
+
+
+def _new_memory(record: Record) -> int | None:
+    text = may(record, "new_memory", str)
+    return None if text is None else units.parse_memory(text)
+
+
+def _new_runtime(record: Record) -> int | None:
+    text = may(record, "new_runtime", str)
+    return None if text is None else units.parse_duration(text)

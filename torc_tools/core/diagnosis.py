@@ -1,0 +1,288 @@
+"""Why an attempt failed: one `result` in, one `diagnosis` out, with the facts it rests on.
+
+The order of the verdicts: a word that says memory; Slurm's word for how the job ended; the worker's word; the return
+code with run time and peak beside it; words in the log. A verdict is `certain` (someone who knows says so), `likely`
+(the facts fit) or `weak`; a weak one never grows a request. What speaks against the verdict is listed. Where nothing
+speaks, the cause is unknown: absence of evidence is a verdict of its own.
+"""
+
+import math
+from collections.abc import Callable
+
+from torc_tools import states
+from torc_tools.core import patterns
+from torc_tools.records import Record, may, need
+
+Verdict = tuple[str, str]  # cause, certainty
+
+SLURM = {  # state word -> verdict; None: the word alone says nothing about the cause
+    "OUT_OF_MEMORY": ("oom", "certain"),
+    "TIMEOUT": ("timeout", "certain"),
+    "NODE_FAIL": ("node_fail", "certain"),
+    "BOOT_FAIL": ("launch_fail", "certain"),
+    "PREEMPTED": ("preempted", "certain"),
+    "DEADLINE": ("deadline", "certain"),
+    "REVOKED": ("unknown", "certain"),
+    "COMPLETED": None,
+    "FAILED": None,
+    "CANCELLED": None,  # a step that dies of any signal is CANCELLED, though nobody canceled anything
+    "RUNNING": None,  # accounting may be late
+    "PENDING": None,
+    "COMPLETING": None,
+    "REQUEUED": None,
+}
+WORKER = {  # the reason in the worker's event -> verdict
+    "memory_limit": ("oom", "certain"),
+    "runtime_limit": ("timeout", "certain"),
+    "allocation_end": ("allocation_end", "certain"),
+    "interrupted": ("interrupted", "certain"),
+    "launch_failed": ("launch_fail", "certain"),
+    "lost": ("orphan", "certain"),
+    "missing_output": ("unknown", "certain"),
+}
+CODES = {  # return code -> what it means by convention, and a verdict where that is one
+    75: ("the program asks to be tried again", ("transient", "likely")),
+    126: ("command not executable", None),
+    127: ("command not found", None),
+    134: ("aborted, SIGABRT", None),
+    135: ("SIGBUS: a full /dev/shm or a truncated mapped file", None),
+    137: ("killed, SIGKILL", None),
+    139: ("crashed, SIGSEGV", None),
+    143: ("told to end, SIGTERM", None),
+    152: ("runtime limit, SIGXCPU", None),
+    -128: ("no worker reported an end", ("orphan", "likely")),
+}
+KILLS = frozenset({129, 130, 137, 138, 140, 143, 152})  # 128 + HUP INT KILL USR1 USR2 TERM XCPU: ended from outside
+NEAR_RUNTIME = 90  # percent of the runtime from which a kill counts as a timeout (the seeds' 10 percent)
+NEAR_MEMORY = 80  # percent of the memory below which an exact peak speaks against an out-of-memory kill
+NOT_FAILED = ("completed", "disabled", *(states.NAMES[number] for number in (*states.WAITING, *states.ACTIVE)))
+
+
+class Case:
+    """One failed attempt, its facts checked and at hand. Raises Failure(65) for a field of the wrong type."""
+
+    def __init__(self, result: Record) -> None:
+        """Read a `result` record; only job_id is needed, what is absent is None."""
+        facts = may(result, "facts", dict) or {}
+        self.code: int | None = may(result, "return_code", int)
+        self.status = str(may(result, "status", str) or ("completed" if self.code == 0 else "failed"))
+        self.exec_s: float | None = may(result, "exec_time_s", (int, float))
+        self.peak: int | None = may(result, "peak_memory_bytes", int)
+        self.memory: int | None = may(result, "memory_bytes", int)
+        self.runtime: int | None = may(result, "runtime_s", int)
+        self.peak_source: str | None = may(facts, "peak_source", str)
+        self.reason: str | None = may(facts, "reason", str)
+        self.slurm: str | None = may(facts, "slurm_state", str)
+        self.warned = may(facts, "warned_at", (int, float)) is not None
+        self.signal: int | None = may(facts, "signal", int)
+        self.marks = patterns.marks(may(facts, "log_tail", str) or "")
+        self.against: list[str] = []
+
+    def over_memory(self) -> bool:
+        """Say whether the peak was above the limit (equal is not above)."""
+        return self.peak is not None and self.memory is not None and self.peak > self.memory
+
+    def below_memory(self) -> bool:
+        """Say whether a peak was measured that is far below the limit."""
+        return self.peak is not None and self.memory is not None and 0 < self.peak * 100 < self.memory * NEAR_MEMORY
+
+    def near_runtime(self) -> bool:
+        """Say whether the job ran for nearly all of its runtime, or longer."""
+        return self.exec_s is not None and self.runtime is not None and self.exec_s * 100 >= self.runtime * NEAR_RUNTIME
+
+    def killed(self) -> bool:
+        """Say whether the job was ended from outside and did not leave by itself."""
+        return self.code in KILLS or self.status == "terminated" or self.warned
+
+    def mark(self, cause: str, certainty: str) -> bool:
+        """Say whether the log speaks for `cause` so surely."""
+        return any(mark.cause == cause and mark.certainty == certainty for mark in self.marks)
+
+
+def diagnose(result: Record, now: Record | None = None) -> Record:
+    """Give the `diagnosis` of a failed attempt.
+
+    `now` is what the job asks for at present (resource_requirements_id, memory_bytes, runtime_s, num_cpus); without
+    it that is taken to be what the attempt had. Raises Failure(65) for a field of the wrong type.
+    """
+    job_id = need(result, "job_id", int)
+    case = Case(result)
+    cause, certainty = _verdict(case)
+    present = result if now is None else now
+    return {
+        "type": "diagnosis",
+        "workflow_id": may(result, "workflow_id", int),
+        "job_id": job_id,
+        "job_name": may(result, "job_name", str),
+        "run_id": may(result, "run_id", int),
+        "attempt_id": may(result, "attempt_id", int),
+        "status": case.status,
+        "return_code": case.code,
+        "cause": cause,
+        "certainty": certainty,
+        "likely_oom": cause == "oom",
+        "likely_timeout": cause == "timeout",
+        "resource_requirements_id": may(present, "resource_requirements_id", int),
+        "memory_bytes": may(present, "memory_bytes", int),
+        "runtime_s": may(present, "runtime_s", int),
+        "num_cpus": may(present, "num_cpus", int),
+        "attempt_memory_bytes": case.memory,
+        "attempt_runtime_s": case.runtime,
+        "peak_memory_bytes": case.peak,
+        "exec_time_s": case.exec_s,
+        "same_failures": may(result, "same_failures", int) or 1,
+        "evidence": _evidence(case),
+        "contradictions": case.against,
+    }
+
+
+def diagnose_failed(result: Record) -> list[Record]:
+    """Give the diagnosis of a result as a list: empty for an attempt that did not fail."""
+    return [] if Case(result).status in NOT_FAILED else [diagnose(result)]
+
+
+def _verdict(case: Case) -> Verdict:
+    if case.status == "canceled":
+        return "canceled", "certain"
+    for rule in _RULES:
+        verdict = rule(case)
+        if verdict is not None:
+            _contradict(case, verdict)
+            return verdict
+    return "unknown", "weak"
+
+
+def _memory_word(case: Case) -> Verdict | None:
+    """Believe any word that says memory: of the worker, of Slurm on any step, of the kernel in the log."""
+    told = case.reason == "memory_limit" or _slurm_word(case) == "OUT_OF_MEMORY" or case.mark("oom", "certain")
+    return ("oom", "certain") if told else None
+
+
+def _slurm_says(case: Case) -> Verdict | None:
+    """Take Slurm's word; one that this program does not know is neither success nor failure."""
+    word = _slurm_word(case)
+    if word is None:
+        return None
+    if word not in SLURM:
+        case.against.append(f"Slurm says '{word}', which this program does not know")
+        return "unknown", "weak"
+    if word == "CANCELLED" and " by " in str(case.slurm):
+        return "canceled", "likely"
+    return SLURM[word]
+
+
+def _slurm_word(case: Case) -> str | None:
+    """Give the state without what may follow it: 'CANCELLED by 1000' and 'CANCELLED+' are CANCELLED."""
+    words = (case.slurm or "").split()
+    return words[0].rstrip("+").upper() if words else None
+
+
+def _worker_says(case: Case) -> Verdict | None:
+    """Take the worker's word; a job that the allocation's end cut off after all of its own runtime was too long."""
+    verdict = WORKER.get(case.reason or "")
+    if case.reason == "allocation_end" and case.near_runtime():
+        return "timeout", "likely"
+    return verdict
+
+
+def _log_is_sure(case: Case) -> Verdict | None:
+    for mark in case.marks:
+        if mark.certainty == "certain":
+            return mark.cause, mark.certainty
+    return None
+
+
+def _killed_137(case: Case) -> Verdict | None:
+    """Judge SIGKILL with no word about it: memory by the seeds' rule, unless the facts say otherwise."""
+    if case.code != 137:
+        return None
+    if case.over_memory() or case.mark("oom", "likely"):
+        return "oom", "likely"
+    if case.near_runtime() and not _near_memory(case):
+        return "timeout", "likely"
+    if case.below_memory() and case.peak_source == "kernel":
+        case.against.append("return code 137 may mean out of memory, but the kernel's peak is far below the limit")
+        return "unknown", "weak"
+    return "oom", "likely"
+
+
+def _near_memory(case: Case) -> bool:
+    return case.peak is not None and case.memory is not None and not case.below_memory() and case.peak > 0
+
+
+def _late(case: Case) -> Verdict | None:
+    """Judge a job that was ended from outside: a timeout where it had used up its runtime."""
+    if case.killed() and case.near_runtime() and not case.over_memory():
+        return "timeout", "likely"
+    if case.code != 152:
+        return None
+    if case.exec_s is not None and case.runtime is not None:
+        case.against.append("return code 152 may mean the runtime limit, but the job ended long before it")
+        return "unknown", "weak"
+    return "timeout", "likely"
+
+
+def _over(case: Case) -> Verdict | None:
+    """Judge a peak above the limit; a program that left by itself over a full GPU did not die of that."""
+    if case.over_memory() and not (case.mark("gpu_oom", "likely") and not case.killed()):
+        return "oom", "likely"
+    return None
+
+
+def _code_says(case: Case) -> Verdict | None:
+    return CODES.get(case.code, ("", None))[1] if case.code is not None else None
+
+
+def _log_says(case: Case) -> Verdict | None:
+    for mark in case.marks:
+        return mark.cause, mark.certainty
+    return None
+
+
+_RULES: tuple[Callable[[Case], Verdict | None], ...] = (
+    _memory_word, _slurm_says, _worker_says, _log_is_sure, _killed_137, _late, _over, _code_says, _log_says,
+)  # fmt: skip
+
+
+def _contradict(case: Case, verdict: Verdict) -> None:
+    """Note what speaks against a verdict."""
+    cause = verdict[0]
+    if cause == "oom" and case.below_memory():
+        case.against.append(f"peak {case.peak} bytes is below {NEAR_MEMORY} % of the limit of {case.memory} bytes")
+    if cause == "oom" and case.near_runtime():
+        case.against.append(f"the job had run for {NEAR_RUNTIME} % of its runtime or more")
+    if cause == "timeout" and case.over_memory():
+        case.against.append("the peak was above the memory limit")
+    if cause == "timeout" and case.exec_s is not None and case.runtime is not None and not case.near_runtime():
+        case.against.append(f"the job had run for less than {NEAR_RUNTIME} % of its runtime")
+    for mark in case.marks:
+        if mark.cause not in (cause, "transient") and cause != "unknown":
+            case.against.append(f"the log speaks for {mark.cause}: {mark.line}")
+
+
+def _evidence(case: Case) -> list[Record]:
+    """List the raw facts, each with its source."""
+    found = [("worker", f"status {case.status}")]
+    if case.code is None:
+        found.append(("worker", "no return code"))
+    else:
+        meaning = CODES.get(case.code, ("", None))[0]
+        found.append(("worker", f"return code {case.code}" + (f" ({meaning})" if meaning else "")))
+    found += [("worker", f"reason {case.reason}")] if case.reason else []
+    found += [("worker", f"signal {case.signal}")] if case.signal is not None else []
+    found += [("worker", "was warned by a signal before its end")] if case.warned else []
+    found += [("slurm", f"state {case.slurm}")] if case.slurm else []
+    if case.peak is not None:
+        found.append((_peak_source(case), f"peak {case.peak} bytes of {_limit(case.memory, 'bytes')}"))
+    if case.exec_s is not None and math.isfinite(case.exec_s):
+        found.append(("worker", f"ran {case.exec_s:.1f} s of {_limit(case.runtime, 's')}"))
+    found += [("log", mark.line) for mark in case.marks]
+    return [{"source": source, "fact": fact} for source, fact in found]
+
+
+def _peak_source(case: Case) -> str:
+    return "kernel" if case.peak_source == "kernel" else "sampler"
+
+
+def _limit(value: int | None, unit: str) -> str:
+    return "no limit" if value is None else f"{value} {unit}"

@@ -1,0 +1,80 @@
+"""The failed attempts of a workflow, read for diagnosis: only what failed is read, whatever else the store holds."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import orjson
+
+from torc_tools import states
+from torc_tools.records import Record
+
+_COLUMNS = """j.job_id, j.workflow_id, j.name AS job_name, j.status AS job_status, j.run_id AS job_run,
+    j.attempt_id AS job_attempt, t.run_id, t.attempt_id, t.status, t.return_code, t.exec_time_s, t.peak_memory_bytes,
+    t.memory_bytes, t.runtime_s, t.num_cpus, t.facts, j.resource_requirements_id,
+    r.memory_bytes AS now_memory, r.runtime_s AS now_runtime, coalesce(r.num_cpus, 1) AS now_cpus"""
+_FAILED = f"({states.FAILED}, {states.TERMINATED})"
+_LATEST = f"""SELECT {_COLUMNS} FROM job j
+    LEFT JOIN result t ON t.result_id = (SELECT x.result_id FROM result x WHERE x.job_id = j.job_id
+        ORDER BY x.run_id DESC, x.attempt_id DESC LIMIT 1)
+    LEFT JOIN resource_requirements r ON r.resource_requirements_id = j.resource_requirements_id
+    WHERE j.workflow_id = ? AND j.status IN {_FAILED}"""
+_EVERY = f"""SELECT {_COLUMNS} FROM job j
+    JOIN result t ON t.job_id = j.job_id AND t.status IN {_FAILED}
+    LEFT JOIN resource_requirements r ON r.resource_requirements_id = j.resource_requirements_id
+    WHERE j.workflow_id = ?"""
+_SAME = """SELECT count(*) FROM result WHERE job_id = ? AND return_code = ?
+    AND json_extract(facts, '$.reason') IS ?"""
+
+
+def failed(
+    db: sqlite3.Connection, workflow_id: int, job_ids: Sequence[int] | None = None, *, all_runs: bool = False
+) -> Iterator[tuple[Record, Record]]:
+    """Give (`result` record, what the job asks for now) of each job that is failed or terminated, in order of id.
+
+    The result is the job's latest; a job that has none gets one without return code. `all_runs` gives every failed
+    attempt of every job instead. The result has `same_failures`: how many results of the job have its code and reason.
+    """
+    query = _EVERY if all_runs else _LATEST
+    if job_ids is not None:
+        query += f" AND j.job_id IN ({', '.join(str(int(each)) for each in job_ids)})"
+    rows = db.execute(query + " ORDER BY j.job_id, t.run_id, t.attempt_id", (workflow_id,))
+    return (_pair(db, row) for row in rows)
+
+
+def _pair(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[Record, Record]:
+    none = row["run_id"] is None  # the job was called failed, and no attempt of it is known
+    facts = {} if none else orjson.loads(row["facts"])
+    result = {
+        "type": "result",
+        "workflow_id": row["workflow_id"],
+        "job_id": row["job_id"],
+        "job_name": row["job_name"],
+        "run_id": row["job_run"] if none else row["run_id"],
+        "attempt_id": row["job_attempt"] if none else row["attempt_id"],
+        "status": states.NAMES[row["job_status"] if none else row["status"]],
+        "return_code": row["return_code"],
+        "exec_time_s": row["exec_time_s"],
+        "peak_memory_bytes": row["peak_memory_bytes"],
+        "memory_bytes": row["now_memory"] if none else row["memory_bytes"],
+        "runtime_s": row["now_runtime"] if none else row["runtime_s"],
+        "facts": facts,
+        "same_failures": 1 if none or _first(row) else _same(db, row, facts),
+    }
+    now = {
+        "resource_requirements_id": row["resource_requirements_id"],
+        "memory_bytes": row["now_memory"],
+        "runtime_s": row["now_runtime"],
+        "num_cpus": row["now_cpus"],
+    }
+    return result, now
+
+
+def _first(row: sqlite3.Row) -> bool:
+    """Say whether this is the first attempt of the first run, so that no result can come before it."""
+    return bool(row["run_id"] == row["attempt_id"] == 1)
+
+
+def _same(db: sqlite3.Connection, row: sqlite3.Row, facts: Record) -> int:
+    """Count the job's results that ended as this one did."""
+    (count,) = db.execute(_SAME, (row["job_id"], row["return_code"], facts.get("reason"))).fetchone()
+    return int(count)
