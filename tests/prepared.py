@@ -61,3 +61,11 @@ def fill(db: sqlite3.Connection, folder: Path) -> None:
         " VALUES (1, ?, 1, 1, ?, ?, 1700000000.0, 1700000100.0, ?, ?, ?, ?, 1, 'w', ?)",
         [(*row[:-1], orjson.dumps(row[-1]).decode()) for row in RESULTS],
     )
+
+
+SPEC = """\
+name: small
+jobs:
+  - {name: make, command: "printf 'one two' > words"}
+  - {name: count, command: "wc -w < words > number", depends_on: [make]}
+"""

@@ -11,6 +11,7 @@ SLOW = {  # CPU ms on top of argparse and orjson: see the command that needs it,
     "importlib.metadata", "tempfile", "multiprocessing", "concurrent.futures", "urllib.request", "http.client", "ssl",
     "jsonschema", "unittest", "shutil", "zipfile", "email",
 }  # fmt: skip
+BARE = "import sys, orjson, argparse; argparse.ArgumentParser().add_argument('x'); print(*sys.modules)"
 MOST_OF_OURS = 40  # modules of this project that one command may load
 
 
@@ -26,7 +27,7 @@ def loaded(command: str) -> set[str]:
 def bare() -> set[str]:
     """Give what Python itself loads here (a site may load more than it needs)."""
     done = subprocess.run(
-        [sys.executable, "-I", "-c", "import sys, orjson, argparse; argparse.ArgumentParser().add_argument('x'); print(*sys.modules)"],
+        [sys.executable, "-I", "-c", BARE],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     return set(done.stdout.split())
