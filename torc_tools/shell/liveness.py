@@ -5,7 +5,7 @@ import socket
 
 
 def start_ticks(pid: int) -> int | None:
-    """Give when process `pid` started, in clock ticks since boot (field 22 of /proc/PID/stat); None where it is gone."""
+    """Give when process `pid` started, in clock ticks since boot (field 22 of /proc/PID/stat); None: it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
@@ -27,3 +27,14 @@ def me() -> tuple[str, int, int]:
     """Give (hostname, pid, pid_start) of this process."""
     pid = os.getpid()
     return socket.gethostname(), pid, start_ticks(pid) or 0
+
+
+def end_of(pid: int) -> int | None:
+    """Give a descriptor that becomes readable when process `pid` ends, ours or not; None where there is no such thing.
+
+    Linux before 5.3 and other systems have none, and a process that is gone has none: then look from time to time.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except (AttributeError, OSError):
+        return None

@@ -74,6 +74,11 @@ def identifier(text: str) -> int:
     return int(text)
 
 
+def natural(text: str) -> int:
+    """Read a number from 0 on (argparse reports others with status 2)."""
+    return 0 if text == "0" else identifier(text)
+
+
 def identifiers(text: str) -> list[int]:
     """Read ids between commas: '7,8,9'."""
     return [identifier(part.strip()) for part in text.split(",")]

@@ -1,0 +1,48 @@
+"""torc-recover: once through the street: orphans, diagnosis, plan, hook, changes, and the workflow goes on."""
+
+import argparse
+from collections.abc import Sequence
+
+from torc_tools.flows import recovering, recovery, recovery_options
+from torc_tools.shell import lease, options, stream
+
+PROG = "torc-recover"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = options.parser(PROG, "Recover the failed jobs of a workflow, once, and run it again.")
+    options.add_workflow(made)
+    recovery_options.add(made, runtime_milli=1400)
+    options.add_dry_run(made)
+    made.add_argument("-i", "--interactive", action="store_true", help="edit the adjustments in $VISUAL or $EDITOR")
+    made.add_argument("--no-run", action="store_true", help="stop after the reset")
+    made.add_argument("-o", "--output-dir", metavar="DIR", help="the workflow's output directory; another is refused")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit status."""
+    made = parser()
+    args = made.parse_args(argv)
+    if args.interactive and args.dry_run:
+        made.error("-i edits what is applied, and --dry-run applies nothing")
+    request = recovery_options.request(args)
+    if args.print:
+        return recovering.show(request, restart=not args.no_run)
+    recovery_options.same_folder(args.output_dir, recovery.look(request).workflow)
+    if args.dry_run:
+        return recovering.preview(request, restart=not args.no_run)
+    recovery.hook(request)
+    with lease.take(request.store, request.workflow_id, PROG) as held:
+        outcome = recovering.recover(request, held, interactive=args.interactive, restart=not args.no_run)
+    return recovering.restart(request, outcome) if outcome.restart else outcome.status
+
+
+def run() -> None:
+    """Run as a console script."""
+    stream.run(main, PROG)
+
+
+if __name__ == "__main__":
+    run()

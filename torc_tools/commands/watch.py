@@ -1,0 +1,67 @@
+"""torc-watch: watch a workflow to its end, recover it where asked, keep it running where asked."""
+
+import argparse
+import contextlib
+from collections.abc import Sequence
+
+from torc_tools.core import pace
+from torc_tools.flows import recovering, recovery, recovery_options, watching
+from torc_tools.shell import layout, lease, options, stream, waking, watchlog
+
+PROG = "torc-watch"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser."""
+    made = options.parser(PROG, "Watch a workflow until every job is completed or nothing more can be done.")
+    options.add_workflow(made)
+    made.add_argument("-r", "--recover", action="store_true", help="recover when it ends with failures")
+    made.add_argument("-m", "--max-retries", metavar="N", type=options.natural, help="at most N recoveries")
+    recovery_options.add(made, runtime_milli=1500)
+    made.add_argument("-p", "--poll-interval", metavar="SECONDS", type=options.identifier, default=60,
+                      help="between two looks (default: 60); the end of a worker here is seen at once")  # fmt: skip
+    made.add_argument("-o", "--output-dir", metavar="DIR", help="of the log (default: the workflow's)")
+    made.add_argument("-s", "--show-job-counts", action="store_true", help="print job counts at each look")
+    made.add_argument("--once", action="store_true", help="take one step and exit, for cron: 75 while work goes on")
+    recovery_options.add_auto_schedule(made)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; give its exit status."""
+    args = parser().parse_args(argv)
+    request = recovery_options.request(args)
+    if args.print:
+        return recovering.show(request, restart=True)
+    workflow = recovery.look(request).workflow
+    recovery_options.no_partition(args, workflow)
+    recovery.hook(request)
+    stale_s = max(10.0 * args.poll_interval, lease.STALE_S)
+    with lease.take(request.store, request.workflow_id, PROG, stale_s) as held, contextlib.ExitStack() as stack:
+        path = layout.watch_log(args.output_dir or workflow["output_dir"], request.workflow_id)
+        log = stack.enter_context(contextlib.closing(watchlog.WatchLog(path, lazy=args.once)))
+        stack.enter_context(log.failures())
+        stack.enter_context(waking.interruptible())
+        watcher = watching.Watch(request, _policy(args), args.show_job_counts, held, log, args.once)
+        return watching.once(watcher) if args.once else watching.watch(watcher)
+
+
+def _policy(args: argparse.Namespace) -> pace.Policy:
+    return pace.Policy(
+        poll_s=args.poll_interval,
+        recover=args.recover,
+        max_retries=args.max_retries,
+        auto_schedule=args.auto_schedule,
+        threshold=args.auto_schedule_threshold,
+        cooldown_s=args.auto_schedule_cooldown,
+        stranded_s=args.auto_schedule_stranded_timeout,
+    )
+
+
+def run() -> None:
+    """Run as a console script."""
+    stream.run(main, PROG)
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,177 @@
+"""What torc-watch does next: a state of the workflow and a clock value in, one decision out.
+
+The rules are those of torc's auto-recovery and auto-scheduling; a capacity is whatever runs jobs: a worker of this
+machine, or an allocation. Nothing is called a success but every job completed (or disabled).
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+MOVING = ("uninitialized", "ready", "pending", "running")  # states that a worker may still move by itself
+RECOVERABLE = ("failed", "terminated")
+FINE = ("completed", "disabled")
+
+
+class Policy(NamedTuple):
+    """What the options of torc-watch ask for; times in seconds."""
+
+    poll_s: float = 60
+    recover: bool = False
+    max_retries: int | None = None
+    auto_schedule: bool = False
+    threshold: int = 5  # retries that wait before more capacity is worth it
+    cooldown_s: float = 1800  # between two starts
+    stranded_s: float = 7200  # after which fewer retries than the threshold are enough
+
+
+class Seen(NamedTuple):
+    """One look at a workflow."""
+
+    now: float  # Unix seconds
+    counts: Mapping[str, int]  # jobs by state, every state named
+    capacity: bool  # a worker lives, or an allocation is queued or runs
+    retries: int = 0  # ready jobs that have run before (attempt or run above the first)
+    progress: str = ""  # changes whenever anything about the jobs does
+    can_add: bool = False  # capacity can be added to capacity (not on one machine, which is one allocation)
+    is_canceled: bool = False
+
+
+class Memory(NamedTuple):
+    """What a watcher keeps between two looks, in the store, so that the next watcher goes on with it."""
+
+    since: float  # when the first watcher of this workflow started, or the last start was made
+    recoveries: int = 0
+    started_at: float | None = None  # the last start of capacity
+    started_progress: str = ""  # Seen.progress at that start
+    fruitless: int = 0  # starts in a row before which nothing had moved since the one before
+
+
+FRUITLESS = 2  # so many starts in a row may move nothing
+
+
+class Wait(NamedTuple):
+    """Look again after `seconds`, or when the capacity ends."""
+
+    seconds: float
+
+
+class Recover(NamedTuple):
+    """Diagnose, adjust and reset; this is recovery number `attempt`."""
+
+    attempt: int
+
+
+class Start(NamedTuple):
+    """Start capacity, for the reason given in a line for people."""
+
+    why: str
+
+
+class Done(NamedTuple):
+    """Every job is completed."""
+
+    completed: int
+
+
+class GiveUp(NamedTuple):
+    """Nothing more can be done: 'failures', 'disabled' (no --recover), 'retries', 'stuck', 'canceled'."""
+
+    why: str
+
+
+Step = Wait | Recover | Start | Done | GiveUp
+
+
+def moving(counts: Mapping[str, int]) -> int:
+    """Count the jobs that a worker may still move."""
+    return sum(counts[name] for name in MOVING)
+
+
+def complete(counts: Mapping[str, int], *, is_canceled: bool = False) -> bool:
+    """Say whether nothing moves any more. Blocked jobs do not count where all that could free them has ended."""
+    return is_canceled or not moving(counts)
+
+
+def decide(policy: Policy, seen: Seen, memory: Memory) -> Step:
+    """Give the next step of a watcher."""
+    if all(not number for name, number in seen.counts.items() if name not in FINE):
+        return Wait(_soon(policy)) if seen.capacity else Done(seen.counts["completed"])
+    if not complete(seen.counts, is_canceled=seen.is_canceled):
+        return _unfinished(policy, seen, memory)
+    if seen.capacity:
+        return Wait(_soon(policy))
+    return GiveUp("canceled") if seen.is_canceled else _ended(policy, seen, memory)
+
+
+def _soon(policy: Policy) -> float:
+    """All jobs have ended and the workers are about to: they are awaited, with short waits."""
+    return min(policy.poll_s, 1.0)
+
+
+def _ended(policy: Policy, seen: Seen, memory: Memory) -> Step:
+    if not any(seen.counts[name] for name in RECOVERABLE):
+        return GiveUp("stuck" if seen.counts["blocked"] or seen.counts["pending_failed"] else "failures")
+    if not policy.recover:
+        return GiveUp("disabled")
+    if policy.max_retries is not None and memory.recoveries >= policy.max_retries:
+        return GiveUp("retries")
+    return Recover(memory.recoveries + 1)
+
+
+def _unfinished(policy: Policy, seen: Seen, memory: Memory) -> Step:
+    if not seen.capacity:
+        return _idle(policy, seen, memory)
+    if policy.auto_schedule and seen.can_add and (why := _due(policy, seen, memory)):
+        return Start(why)
+    return Wait(policy.poll_s)
+
+
+def _idle(policy: Policy, seen: Seen, memory: Memory) -> Step:
+    """Decide where jobs should move and nothing lives that would move them."""
+    ready = seen.counts["ready"] + seen.counts["uninitialized"]
+    if not ready:
+        return Wait(policy.poll_s) if seen.now - memory.since < policy.stranded_s else GiveUp("stuck")
+    if not (policy.recover or policy.auto_schedule):
+        return GiveUp("stuck")
+    if memory.started_at is None or seen.progress != memory.started_progress:
+        return Start(f"No schedulers available but {ready} ready jobs found ({seen.retries} retries)")
+    if not policy.auto_schedule or memory.fruitless >= FRUITLESS:
+        return GiveUp("stuck")
+    why = _due(policy, seen, memory)
+    return Start(why) if why else Wait(min(policy.poll_s, _until(policy, seen, memory)))
+
+
+def _due(policy: Policy, seen: Seen, memory: Memory) -> str | None:
+    """Give the line for a start that the threshold or the stranded time asks for, or None."""
+    waited = seen.now - (memory.since if memory.started_at is None else memory.started_at)
+    if not seen.counts["ready"] or waited < policy.cooldown_s:
+        return None
+    if seen.retries and seen.retries >= policy.threshold:
+        return f"{seen.retries} retry jobs waiting (threshold: {policy.threshold}), scheduling more nodes..."
+    if waited >= policy.stranded_s and (seen.retries or not seen.capacity):
+        return (
+            f"{seen.retries} retry jobs stranded for {int(waited)}s (timeout: {int(policy.stranded_s)}s), scheduling..."
+        )
+    return None
+
+
+def _until(policy: Policy, seen: Seen, memory: Memory) -> float:
+    """Give the seconds until a rule of `_due` can change its mind."""
+    waited = seen.now - (memory.since if memory.started_at is None else memory.started_at)
+    return max(1.0, min(at - waited for at in (policy.cooldown_s, policy.stranded_s, waited + 3600) if at > waited))
+
+
+def recovered(memory: Memory, seen: Seen) -> Memory:
+    """Give the memory after a recovery."""
+    return memory._replace(recoveries=memory.recoveries + 1, since=seen.now)
+
+
+def started(memory: Memory, seen: Seen) -> Memory:
+    """Give the memory after a start."""
+    again = memory.started_at is not None and memory.started_progress == seen.progress
+    return memory._replace(
+        since=seen.now,
+        started_at=seen.now,
+        started_progress=seen.progress,
+        fruitless=memory.fruitless + 1 if again else 0,
+    )

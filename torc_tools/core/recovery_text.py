@@ -1,0 +1,222 @@
+"""The lines that torc-recover and torc-watch print: torc's own words wherever torc has words for it."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from torc_tools.records import Record
+
+GIVES = "adjust", "retry"  # the actions that make a job run again
+NOTHING = "No failed or terminated jobs to recover. Workflow may have completed successfully."
+NOT_COMPLETE = "Cannot recover: workflow is not complete. Wait for all jobs to finish or use 'torc-cancel' first."
+WORKERS = "Cannot recover: there are still active compute nodes. Wait for all workers to exit."
+ASSISTANT = "Or use the Torc MCP server with your AI assistant to investigate."
+RUN_FOR_REAL = "Run without --dry-run to apply these changes."
+
+
+class Plan(NamedTuple):
+    """What a list of adjustments comes to, in jobs."""
+
+    memory: int  # given more memory because they ran out of it
+    runtime: int  # given more time because they ran out of it
+    again: int  # to be run again, the above among them
+    unknown_again: int  # of those, run again although nobody knows why they failed
+    unknown_held: int  # left alone because nobody knows why they failed
+    held: int  # left alone for another reason
+
+
+def job_ids(record: Record) -> list[int]:
+    """Give the ids of an adjustment or applied record's jobs; a malformed record has none (the sinks refuse it)."""
+    ids = record.get("job_ids")
+    return [each for each in ids if isinstance(each, int)] if isinstance(ids, list) else []
+
+
+def cause(adjustment: Record) -> str:
+    """Give the cause that an adjustment was made for; 'unknown' only where it says so."""
+    because = adjustment.get("because")
+    return str(because.get("cause") or "") if isinstance(because, Mapping) else ""
+
+
+def is_unknown(adjustment: Record) -> bool:
+    """Say whether an adjustment holds or retries a job because nobody knows why it failed."""
+    return str(adjustment.get("reason") or "").startswith("unknown failure cause") or cause(adjustment) == "unknown"
+
+
+def plan(adjustments: Iterable[Record]) -> Plan:
+    """Count what a list of adjustments comes to. A record without action is a hand-made one: it adjusts."""
+    memory = runtime = again = unknown_again = unknown_held = held = 0
+    for each in adjustments:
+        jobs = len(job_ids(each))
+        if each.get("action", "adjust") in GIVES:
+            again += jobs
+            memory += jobs * (each.get("new_memory") is not None)
+            runtime += jobs * (each.get("new_runtime") is not None)
+            unknown_again += jobs * is_unknown(each)
+        elif is_unknown(each):
+            unknown_held += jobs
+        else:
+            held += jobs
+    return Plan(memory, runtime, again, unknown_again, unknown_held, held)
+
+
+def proposals(adjustments: Sequence[Record], *, dry_run: bool) -> list[str]:
+    """Give the lines that say what will be done, or would be, about each job."""
+    counts = plan(adjustments)
+    lines = ["[DRY RUN] Proposed resource adjustments:" if dry_run else "Applying recovery heuristics..."]
+    for each in adjustments:
+        lines += _one(each)
+    if counts.memory or counts.runtime:
+        verb = "Would apply fixes" if dry_run else "Applied fixes"
+        lines.append(f"  {verb}: {counts.memory} OOM, {counts.runtime} timeout")
+    for number, what in (
+        (counts.unknown_again, "would retry" if dry_run else "retrying"),
+        (counts.unknown_held, "skipped, use --retry-unknown to include"),
+    ):
+        if number:
+            lines.append(f"  {number} job(s) with unknown failure cause ({what})")
+    return lines
+
+
+def _one(adjustment: Record) -> list[str]:
+    names = adjustment.get("job_names")
+    names = names if isinstance(names, list) else []
+    ids = job_ids(adjustment)
+    named = [f"  Job {job} ({names[at]}):" if at < len(names) else f"  Job {job}:" for at, job in enumerate(ids)]
+    return [f"{head} {text}" for head in named for text in _texts(adjustment)]
+
+
+def _texts(adjustment: Record) -> list[str]:
+    """Say what happens to one job; a cause that nobody knows is only counted."""
+    if adjustment.get("action", "adjust") not in GIVES:
+        return [] if is_unknown(adjustment) else [_held(adjustment)]
+    texts = []
+    for key, word, what in (("memory", "OOM", "memory"), ("runtime", "Timeout", "runtime")):
+        new, old = adjustment.get(f"new_{key}"), adjustment.get(f"original_{key}")
+        if new is not None:
+            texts.append(f"{word} detected, increasing {what} {old or 'unlimited'} -> {new}")
+    if not texts and not is_unknown(adjustment):
+        texts.append(f"{adjustment.get('reason') or 'named by hand'}; retrying as it is")
+    return texts
+
+
+def _held(adjustment: Record) -> str:
+    text = f"held: {adjustment.get('reason') or cause(adjustment) or 'no reason given'}"
+    override = adjustment.get("override")
+    return f"{text} (to override: {override})" if override else text
+
+
+def nothing_recoverable(counts: Plan) -> list[str]:
+    """Give the lines for a plan that runs no job again."""
+    if counts.unknown_held:
+        return [
+            "",
+            f"No recoverable jobs found. {counts.unknown_held} job(s) failed with unknown causes.",
+            "Use --retry-unknown to retry jobs with unknown failure causes.",
+            ASSISTANT,
+        ]
+    held = f" {counts.held} job(s) are held for the reasons above." if counts.held else ""
+    return ["", f"No recoverable jobs found.{held}"]
+
+
+def summary(workflow_id: int, counts: Plan, reset: int, ending: str) -> list[str]:
+    """Give the last lines of a recovery; `ending` says how the workflow goes on."""
+    lines = ["", f"Recovery complete for workflow {workflow_id}"]
+    lines += _increases(counts, "had", "reset")
+    return [*lines, f"Reset {reset} job(s). {ending}"]
+
+
+def reset_lines(named: int, dependents: int) -> list[str]:
+    """Give the lines that say what was reset: the jobs themselves, and what depends on them."""
+    lines = [f"  Reset {named} job(s)"]
+    return [*lines, f"  Reset {dependents} job(s) that depend on them"] if dependents else lines
+
+
+def dry_summary(workflow_id: int, counts: Plan, dependents: int, ending: str) -> list[str]:
+    """Give the last lines of a dry run; `ending` says what would follow the reset ('restart the workflow here')."""
+    if not counts.again:
+        return ["[DRY RUN] No recoverable jobs found.", "", RUN_FOR_REAL]
+    lines = [
+        f"[DRY RUN] Would reset {counts.again} job(s) for retry",
+        *([f"[DRY RUN] Would reset {dependents} job(s) that depend on them"] if dependents else ()),
+        "[DRY RUN] Would reinitialize workflow",
+        "",
+        f"[DRY RUN] Summary for workflow {workflow_id}",
+        *_increases(counts, "would have", "would be reset"),
+        f"Would reset {counts.again} job(s)" + (f" and {ending}." if ending else "."),
+    ]
+    return [*lines, "", RUN_FOR_REAL]
+
+
+def _increases(counts: Plan, verb: str, reset: str) -> list[str]:
+    lines = []
+    if counts.memory:
+        lines.append(f"  - {counts.memory} job(s) {verb} memory increased")
+    if counts.runtime:
+        lines.append(f"  - {counts.runtime} job(s) {verb} runtime increased")
+    if counts.unknown_again:
+        lines.append(f"  - {counts.unknown_again} job(s) with unknown failures {reset}")
+    return lines
+
+
+def watching(poll_s: int, *, recover: bool, max_retries: int | None, show_counts: bool) -> str:
+    """Give what stands in brackets behind 'Watching workflow N'."""
+    parts = [f"poll interval: {poll_s}s"]
+    if recover:
+        parts += ["recover enabled", "unlimited retries" if max_retries is None else f"max retries: {max_retries}"]
+    if show_counts:
+        parts.append("job counts enabled")
+    return ", ".join(parts)
+
+
+def counts_line(counts: Mapping[str, int]) -> str:
+    """Give one line of job counts; jobs that wait for a worker are pending, those that failed in any way failed."""
+    pending = counts["pending"] + counts["ready"] + counts["uninitialized"]
+    failed = counts["failed"] + counts["terminated"] + counts["canceled"] + counts["pending_failed"]
+    return (
+        f"  completed={counts['completed']}, running={counts['running']}, pending={pending}, "
+        f"failed={failed}, blocked={counts['blocked']}"
+    )
+
+
+def failures(counts: Mapping[str, int]) -> list[str]:
+    """Give the block that says how a workflow ended that did not complete every job."""
+    lines = ["", "Workflow completed with failures:"]
+    lines += [f"  - {name.title()}: {counts[name]}" for name in ("failed", "canceled", "terminated")]
+    if counts["pending_failed"]:
+        lines.append(f"  - Pending Failed: {counts['pending_failed']} (awaiting classification)")
+    return [*lines, f"  - Completed: {counts['completed']}"]
+
+
+def attempt(number: int, max_retries: int | None) -> str:
+    """Give the line that opens a recovery made by the watcher."""
+    limit = "" if max_retries is None else f"/{max_retries}"
+    return f"Attempting automatic recovery (attempt {number}{limit})"
+
+
+def retries_exceeded(max_retries: int) -> list[str]:
+    """Give the lines for a watcher that has used up its recoveries."""
+    return [
+        f"Max retries ({max_retries}) exceeded. Manual intervention required.",
+        "Use the Torc MCP server with your AI assistant to investigate.",
+    ]
+
+
+def edit_header(workflow_id: int) -> list[str]:
+    """Give the comment lines above the adjustments in the editor."""
+    return [
+        f"# The recovery of workflow {workflow_id}: one adjustment a line, as torc-apply reads them.",
+        "#",
+        '# Change new_memory ("12g") or new_runtime ("PT2H") to say otherwise.',
+        '# Change "action" from "hold" to "retry" to run a job again as it is, or to "hold" to leave it.',
+        "# Delete a line, and its job is not recovered. Delete all, and nothing is done.",
+        "# Lines that start with # do not count.",
+        "",
+    ]
+
+
+Say = Callable[[str], None]
+
+
+def say_all(say: Say, lines: Iterable[str]) -> None:
+    """Print lines, one after the other."""
+    for line in lines:
+        say(line)

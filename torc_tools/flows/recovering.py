@@ -1,0 +1,153 @@
+"""What torc-recover does with the steps of a recovery: the whole of it, its preview, and the restart."""
+
+import contextlib
+import os
+from typing import NamedTuple
+
+from torc_tools import exits
+from torc_tools.core import recovery_text
+from torc_tools.core.recovery_text import Plan, say_all
+from torc_tools.exits import Failure
+from torc_tools.flows import recovery
+from torc_tools.flows.recovery import Done, Request, Voice
+from torc_tools.shell import lease, output, pipeline, stream
+
+RESTARTED = "Workflow restarted here."
+NOT_RESTARTED = "Not restarted (--no-run): {} does it."
+
+
+class Outcome(NamedTuple):
+    """How a recovery ended, and whether the workflow is to go on now."""
+
+    status: int
+    restart: bool = False
+
+
+def recover(request: Request, held: lease.Lease, *, interactive: bool, restart: bool) -> Outcome:
+    """Recover once. Raises Failure(1) where a precondition or the hook stops it, and what a stage fails with."""
+    voice = Voice(beat=lambda: held.renew(after_s=lease.BEAT_S))
+    recovery.sync(request, voice)
+    verdict = recovery.judge(recovery.look(request))
+    if verdict == "nothing":
+        stream.say(recovery_text.NOTHING)
+        return Outcome(exits.OK)
+    if verdict == "run":
+        return _go_on(request, restart=restart)
+    raw, path = recovery.planned(request, voice), None
+    if interactive:
+        raw, path = recovery.edited(request, raw)
+    return _with_plan(request, voice, raw, path, restart=restart)
+
+
+def _go_on(request: Request, *, restart: bool) -> Outcome:
+    """Go on with a recovery that had come as far as the reset."""
+    stream.say("Nothing failed since the last reset, and no worker runs: the workflow goes on.")
+    if not restart:
+        stream.say(NOT_RESTARTED.format(pipeline.text(recovery.restart_stage(request))))
+    return Outcome(exits.OK, restart=restart)
+
+
+def _with_plan(request: Request, voice: Voice, raw: bytes, path: str | None, *, restart: bool) -> Outcome:
+    """Carry out a plan; `path` is the file that it was edited in."""
+    found = recovery.adjustments(raw)
+    if path is not None and not found:
+        os.unlink(path)
+        stream.say("The plan is empty: nothing is recovered.")
+        return Outcome(exits.OK)
+    counts = recovery_text.plan(found)
+    say_all(stream.say, recovery_text.proposals(found, dry_run=False))
+    if not counts.again:
+        return _nothing(request, counts, path, restart=restart)
+    stream.say(f"Resetting {counts.again} job(s) for retry...")
+    try:
+        done = recovery.carry_out(request, voice, raw)
+    except Failure as failure:
+        raise Failure(failure.status, failure.message + (f"; the plan is kept in '{path}'" if path else "")) from None
+    _forget(path)
+    ending = RESTARTED if restart else NOT_RESTARTED.format(pipeline.text(recovery.restart_stage(request)))
+    _tell(request, counts, done, ending)
+    return Outcome(_receipt(done), restart=restart)
+
+
+def _nothing(request: Request, counts: Plan, path: str | None, *, restart: bool) -> Outcome:
+    """End a recovery that runs no failed job again; ready jobs that nobody runs go on all the same."""
+    _forget(path)
+    say_all(stream.say, recovery_text.nothing_recoverable(counts))
+    ready = recovery.look(request).counts["ready"]
+    if ready:
+        stream.say(f"{ready} job(s) are ready, and no worker runs: the workflow goes on with them.")
+    return Outcome(exits.EMPTY, restart=restart and bool(ready))
+
+
+def _forget(path: str | None) -> None:
+    if path is not None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+
+
+def _tell(request: Request, counts: Plan, done: Done, ending: str) -> None:
+    say_all(stream.say, recovery_text.reset_lines(done.named, done.dependents))
+    stream.say("Reinitializing workflow...")
+    say_all(stream.say, recovery_text.summary(request.workflow_id, counts, done.named, ending))
+
+
+def _receipt(done: Done) -> int:
+    """Write the records of what was done, where a program reads them; a reader that left stops nothing."""
+    if output.terminal():
+        return exits.OK
+    try:
+        stream.stdout().write(done.stdout)
+        stream.stdout().flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return exits.PIPE
+    return exits.OK
+
+
+def restart(request: Request, outcome: Outcome) -> int:
+    """Let the workflow go on in the foreground; that jobs fail again is no failure of the recovery."""
+    status = pipeline.foreground(recovery.restart_stage(request))
+    if status in (exits.OK, exits.EMPTY):
+        return outcome.status
+    stream.say(f"torc-recover: the workflow was recovered but not run: torc-run failed with exit code {status}")
+    return status
+
+
+def show(request: Request, *, restart: bool) -> int:
+    """Print the commands of a recovery as a line for a shell."""
+    stream.stdout().write((recovery.printed(request, restart=restart) + "\n").encode(errors="surrogateescape"))
+    return exits.OK
+
+
+def preview(request: Request, *, restart: bool) -> int:
+    """Say what a recovery would do; the store stays as it is, byte for byte. All stages start at once."""
+    voice = Voice()
+    recovery.hook(request)
+    sync = pipeline.Pipe(recovery.sync_stage(request))
+    plan = pipeline.Pipe(*recovery.plan_stages(request))
+    change = pipeline.Pipe(*recovery.change_stages(request), feed=True)
+    try:
+        seen = recovery.look(request)
+        recovery.tell_sync(request, voice, sync.finish().checked())
+        verdict = recovery.judge(seen)
+        if verdict != "recover":
+            stream.say(recovery_text.NOTHING if verdict == "nothing" else "[DRY RUN] Would restart the workflow here")
+            return exits.OK
+        stream.say("Diagnosing failures...")
+        raw = plan.finish().checked()
+        done = recovery.done(change.finish(raw).checked())
+    finally:
+        for each in (sync, plan, change):
+            each.stop()
+    return _previewed(request, raw, done, restart=restart)
+
+
+def _previewed(request: Request, raw: bytes, done: Done, *, restart: bool) -> int:
+    found = recovery.adjustments(raw)
+    counts = recovery_text.plan(found)
+    say_all(stream.say, recovery_text.proposals(found, dry_run=True))
+    if request.hook and counts.unknown_again:
+        stream.say(f"  {counts.unknown_again} job(s) with unknown failure cause (would run recovery hook)")
+    ending = "restart the workflow here" if restart else ""
+    say_all(stream.say, recovery_text.dry_summary(request.workflow_id, counts, done.dependents, ending))
+    return _receipt(done)

@@ -1,0 +1,234 @@
+"""One recovery, step by step, as torc-recover and torc-watch make it: each step is another command, run as a process.
+
+sync, look, diagnose | heuristics, hook, apply | reset, restart. Nothing changes before the plan is whole, and whatever
+is interrupted is gone on with by the same command.
+"""
+
+import contextlib
+import os
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import orjson
+
+from torc_tools import exits, units
+from torc_tools.core import pace, recovery_text
+from torc_tools.core.recovery_text import Plan
+from torc_tools.exits import Failure
+from torc_tools.flows import fold
+from torc_tools.records import Record
+from torc_tools.shell import editor, hooks, pipeline, queries, stream, workers
+
+
+class Request(NamedTuple):
+    """What the options ask for; factors in thousandths, sizes in bytes, times in seconds."""
+
+    workflow_id: int
+    store: str  # its path
+    store_options: Sequence[str] = ()  # as the stages are told of it
+    memory_milli: int = 1500
+    runtime_milli: int = 1500
+    max_memory: int | None = None
+    max_runtime: int | None = None
+    retry_unknown: bool = False
+    hook: str | None = None
+    hook_timeout_s: int = 3600
+    run_options: Sequence[str] = ()  # of torc-run
+    dry_run: bool = False
+
+
+class Voice(NamedTuple):
+    """How a recovery speaks: lines for people, what stages write to stderr (None: it goes through), a sign of life."""
+
+    say: Callable[[str], None] = stream.say
+    hear: Callable[[str], None] | None = None
+    beat: Callable[[], None] = lambda: None
+
+
+class Look(NamedTuple):
+    """One look at a workflow."""
+
+    workflow: Record
+    counts: dict[str, int]
+    live: bool  # a worker has it, or an allocation waits for it
+
+
+class Done(NamedTuple):
+    """What was carried out: named jobs that were reset, dependents that were reset with them, the records written."""
+
+    named: int
+    dependents: int
+    stdout: bytes
+
+
+def sync_stage(request: Request) -> list[str]:
+    """Give the stage that cleans up orphans."""
+    dry = ["--dry-run"] if request.dry_run else []
+    return ["torc-sync", *request.store_options, *dry, str(request.workflow_id)]
+
+
+def plan_stages(request: Request) -> list[list[str]]:
+    """Give the stages that plan: their output is the adjustments. A hook implies that unknown causes are retried."""
+    policy = ["--memory-multiplier", units.format_factor(request.memory_milli)]
+    policy += ["--runtime-multiplier", units.format_factor(request.runtime_milli)]
+    if request.max_memory is not None:
+        policy += ["--max-memory", units.format_memory(request.max_memory)]
+    if request.max_runtime is not None:
+        policy += ["--max-runtime", units.format_duration(request.max_runtime)]
+    if request.retry_unknown or request.hook:
+        policy += ["--retry-unknown"]
+    dry = ["--read-only"] if request.dry_run else []
+    diagnose = ["torc-diagnose", *request.store_options, *dry, str(request.workflow_id)]
+    return [diagnose, ["torc-heuristics", *policy]]
+
+
+def change_stages(request: Request) -> list[list[str]]:
+    """Give the stages that change: adjustments in, `applied` and `reset` records out."""
+    dry = ["--dry-run"] if request.dry_run else []
+    return [[name, *request.store_options, *dry] for name in ("torc-apply", "torc-reset")]
+
+
+def restart_stage(request: Request) -> list[str]:
+    """Give the stage that makes the workflow go on: one that ran here runs here again."""
+    return ["torc-run", *request.store_options, *request.run_options, str(request.workflow_id)]
+
+
+def printed(request: Request, *, restart: bool) -> str:
+    """Write the whole recovery as a line for a shell."""
+    steps = [pipeline.text(sync_stage(request))]
+    if request.hook and not request.dry_run:
+        steps.append(f"TORC_WORKFLOW_ID={request.workflow_id} {request.hook} {request.workflow_id}")
+    steps.append(pipeline.text(*plan_stages(request), *change_stages(request)))
+    if restart and not request.dry_run:
+        steps.append(pipeline.text(restart_stage(request)))
+    return " && ".join(steps)
+
+
+def look(request: Request) -> Look:
+    """Look at the workflow; nothing on disk is changed. Raises Failure(66) where there is none."""
+    db = fold.opened(request.store, request.workflow_id, read_only=True)
+    with contextlib.closing(db):
+        workflow = queries.workflow(db, request.workflow_id)
+        live = bool(workers.live(db, request.workflow_id))
+        return Look(workflow, queries.counts(db, request.workflow_id), live)
+
+
+def judge(seen: Look) -> str:
+    """Say what there is to do: 'recover', 'run' (a recovery was interrupted before its end) or 'nothing'.
+
+    Where no worker lives, ready jobs are what an interrupted recovery or run left: nobody else will run them.
+    Raises Failure(1) with torc's words where the workflow still moves by itself.
+    """
+    complete = pace.complete(seen.counts, is_canceled=bool(seen.workflow["is_canceled"]))
+    failed = sum(seen.counts[name] for name in pace.RECOVERABLE)
+    if seen.live:
+        raise Failure(exits.EMPTY, recovery_text.WORKERS if complete else recovery_text.NOT_COMPLETE)
+    if failed:
+        return "recover"
+    if complete:
+        return "nothing"
+    if seen.workflow["run_id"] > 1:
+        return "run"
+    hint = f"no worker runs it: 'torc-run {seen.workflow['workflow_id']}' does"
+    raise Failure(exits.EMPTY, f"{recovery_text.NOT_COMPLETE}\n{hint}")
+
+
+def sync(request: Request, voice: Voice) -> None:
+    """Clean up orphans, and say so where there were any. Raises Failure where torc-sync fails."""
+    tell_sync(request, voice, pipeline.run(sync_stage(request), hear=voice.hear).checked())
+
+
+def tell_sync(request: Request, voice: Voice, output: bytes) -> None:
+    """Say what torc-sync did, from its output."""
+    count = sum(int(each.get("running_jobs_failed") or 0) for each in parse(output) if each["type"] == "summary")
+    if count:
+        verb = "[DRY RUN] Orphan cleanup would fail" if request.dry_run else "Orphan cleanup failed"
+        voice.say(f"{verb} {count} job(s) whose worker is gone")
+
+
+def planned(request: Request, voice: Voice) -> bytes:
+    """Diagnose and plan; where failures of unknown cause are to be retried, run the hook first and plan anew."""
+    voice.say("Diagnosing failures...")
+    raw = pipeline.run(*plan_stages(request), hear=voice.hear).checked()
+    unknown = recovery_text.plan(adjustments(raw)).unknown_again if request.hook else 0
+    if not unknown:
+        return raw
+    voice.say(f"{unknown} job(s) with unknown failure cause - running recovery hook...")
+    run_hook(request, voice)
+    return pipeline.run(*plan_stages(request), hear=voice.hear).checked()
+
+
+def hook(request: Request) -> hooks.Hook | None:
+    """Give the hook as it will be started. Raises Failure(2) or Failure(66) where it cannot be."""
+    if request.hook is None:
+        return None
+    environment = {"TORC_WORKFLOW_ID": str(request.workflow_id), "TORC_STORE": os.path.abspath(request.store)}
+    words = [*hooks.words(request.hook), str(request.workflow_id)]
+    return hooks.Hook(request.hook, words, environment, request.hook_timeout_s)
+
+
+def run_hook(request: Request, voice: Voice) -> None:
+    """Run the hook, its output line by line. Raises Failure(1) where it fails."""
+    started = hook(request)
+    if started is None:
+        return
+    run_id = look(request).workflow["run_id"]
+    started = started._replace(environment={**started.environment, "TORC_RUN_ID": str(run_id)})
+    voice.say(f"Running recovery hook: {request.hook}")
+    hooks.run(started, voice.say, voice.beat)
+    voice.say("Recovery hook completed successfully")
+
+
+def edited(request: Request, raw: bytes) -> tuple[bytes, str]:
+    """Let the user edit the adjustments of a plan; give what came back as a bare stream, and the path of the file.
+
+    Comment lines become empty ones, so that line numbers in messages are those of the file. Raises Failure(65).
+    """
+    lines = [orjson.dumps(each).decode() for each in adjustments(raw)]
+    text = "\n".join([*recovery_text.edit_header(request.workflow_id), *lines, ""])
+    back, path = editor.edit(text, f"torc-recover-{request.workflow_id}-")
+    kept = ["" if line.lstrip().startswith("#") else line for line in back.splitlines()]
+    try:
+        data = "\n".join([*kept, ""]).encode()
+        parse(data)
+    except Failure as failure:
+        raise Failure(failure.status, f"{failure.message}: nothing was changed, the text is kept in '{path}'") from None
+    return data, path
+
+
+def carry_out(request: Request, voice: Voice, raw: bytes) -> Done:
+    """Apply a plan and reset its jobs; give what was done. Raises Failure with the status of the stage that failed."""
+    return done(pipeline.run(*change_stages(request), data=raw, hear=voice.hear).checked())
+
+
+def done(output: bytes) -> Done:
+    """Read the output of the change stages."""
+    reset = [each.get("because") for each in parse(output) if each["type"] == "reset"]
+    named = reset.count("named")
+    return Done(named, len(reset) - named, output)
+
+
+def adjustments(raw: bytes) -> list[Record]:
+    """Give the adjustments among the records of a plan."""
+    return [each for each in parse(raw) if each["type"] == "adjustment"]
+
+
+def counted(raw: bytes) -> Plan:
+    """Count what a plan comes to."""
+    return recovery_text.plan(adjustments(raw))
+
+
+def parse(raw: bytes) -> list[Record]:
+    """Read records from bytes. Raises Failure(65) with the number of a bad line."""
+    found = []
+    for number, line in enumerate(raw.split(b"\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            record = orjson.loads(line)
+        except orjson.JSONDecodeError as error:
+            raise Failure(exits.DATA, f"line {number}: not JSON: {error}") from None
+        if not isinstance(record, dict) or not isinstance(record.get("type"), str):
+            raise Failure(exits.DATA, f"line {number}: not a record: no object with a string 'type'")
+        found.append(record)
+    return found

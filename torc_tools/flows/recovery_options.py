@@ -1,0 +1,87 @@
+"""The options of torc-recover and torc-watch that say how to recover, and the request that they make."""
+
+import argparse
+import os
+
+from torc_tools import exits, units
+from torc_tools.exits import Failure
+from torc_tools.flows.recovery import Request
+from torc_tools.shell import options
+
+
+def add(made: argparse.ArgumentParser, runtime_milli: int) -> None:
+    """Add them; the runtime factor differs between the two commands (in thousandths), as torc's do."""
+    for what, milli in (("memory", 1500), ("runtime", runtime_milli)):
+        made.add_argument(
+            f"--{what}-multiplier",
+            metavar="FACTOR",
+            type=options.factor,
+            default=milli,
+            help=f"how much the {what} of a job grows that had too little (default: {units.format_factor(milli)})",
+        )
+    made.add_argument("--max-memory", metavar="SIZE", type=options.memory, help="grow no request past this")
+    made.add_argument("--max-runtime", metavar="DURATION", type=options.duration, help="grow no request past this")
+    made.add_argument("--retry-unknown", action="store_true", help="run jobs again whose failure has no known cause")
+    made.add_argument("--recovery-hook", metavar="CMD", help="run CMD first where failures have no known cause")
+    made.add_argument(
+        "--hook-timeout",
+        metavar="DURATION",
+        type=options.duration,
+        default=3600,
+        help="stop the hook after this time (default: PT1H)",
+    )
+    made.add_argument("-j", "--max-parallel-jobs", metavar="N", type=options.identifier, help="passed to torc-run")
+    made.add_argument("--print", action="store_true", help="print the commands of a recovery; run none")
+    options.add_store(made)
+
+
+def add_auto_schedule(made: argparse.ArgumentParser) -> None:
+    """Add the options of torc-watch that say when ready jobs get capacity, and which."""
+    made.add_argument("--auto-schedule", action="store_true", help="start a worker for ready jobs that have none")
+    for name, default, kind, text in (
+        ("threshold", 5, options.identifier, "retries that must wait for it"),
+        ("cooldown", 1800, options.natural, "seconds between two starts that move nothing"),
+        ("stranded-timeout", 7200, options.natural, "seconds after which fewer retries do"),
+    ):
+        made.add_argument(
+            f"--auto-schedule-{name}", metavar="N", type=kind, default=default, help=f"{text} (default: {default})"
+        )
+    made.add_argument("--partition", metavar="NAME", help="of new Slurm allocations")
+    made.add_argument("--walltime", metavar="DURATION", type=options.duration, help="of what is started: [D-]HH:MM:SS")
+
+
+def no_partition(args: argparse.Namespace, workflow: dict[str, object]) -> None:
+    """Refuse --partition with Failure(2) for a workflow that runs on this machine."""
+    if args.partition is not None:
+        where = f"workflow {workflow['workflow_id']} runs on this machine"
+        raise Failure(exits.USAGE, f"--partition is for Slurm allocations, and {where}")
+
+
+def request(args: argparse.Namespace) -> Request:
+    """Give the request that `args` make."""
+    limits = [f"--max-parallel-jobs={args.max_parallel_jobs}"] if args.max_parallel_jobs else []
+    if getattr(args, "walltime", None):
+        limits.append(f"--time-limit={units.format_duration(args.walltime)}")
+    return Request(
+        workflow_id=args.workflow_id,
+        store=options.store_path(args),
+        store_options=["--store", args.store] if args.store else [],
+        memory_milli=args.memory_multiplier,
+        runtime_milli=args.runtime_multiplier,
+        max_memory=args.max_memory,
+        max_runtime=args.max_runtime,
+        retry_unknown=args.retry_unknown,
+        hook=args.recovery_hook,
+        hook_timeout_s=args.hook_timeout,
+        run_options=limits,
+        dry_run=getattr(args, "dry_run", False),
+    )
+
+
+def same_folder(asked: str | None, workflow: dict[str, object]) -> None:
+    """Check -o/--output-dir of torc-recover: Failure(2) where it is not the workflow's own."""
+    own = str(workflow["output_dir"])
+    if asked is not None and os.path.realpath(asked) != os.path.realpath(own):
+        raise Failure(
+            exits.USAGE, f"the output of workflow {workflow['workflow_id']} lies in '{own}', not in '{asked}'"
+        )

@@ -1,0 +1,40 @@
+"""What torc-watch remembers of a workflow from one look to the next, and what it looks at. The SQL of both."""
+
+import contextlib
+import sqlite3
+
+import orjson
+
+from torc_tools import states
+from torc_tools.records import Record
+from torc_tools.shell import store
+
+
+def load(path: str, workflow_id: int) -> Record:
+    """Give the state that the last watcher left, {} where there is none."""
+    with contextlib.closing(store.open_store(path)) as db:
+        row = db.execute("SELECT state FROM watch WHERE workflow_id = ?", (workflow_id,)).fetchone()
+    return dict(orjson.loads(row[0])) if row else {}
+
+
+def save(path: str, workflow_id: int, state: Record) -> None:
+    """Keep the state for the next watcher."""
+    with contextlib.closing(store.open_store(path)) as db, store.transaction(db):
+        db.execute(
+            "INSERT OR REPLACE INTO watch (workflow_id, state) VALUES (?, ?)",
+            (workflow_id, orjson.dumps(state).decode()),
+        )
+
+
+def retries(db: sqlite3.Connection, workflow_id: int) -> int:
+    """Count the ready jobs that are no first attempt."""
+    query = "SELECT count(*) FROM job WHERE workflow_id = ? AND status = ? AND attempt_id > 1"
+    return int(db.execute(query, (workflow_id, states.READY)).fetchone()[0])
+
+
+def progress(db: sqlite3.Connection, workflow_id: int) -> str:
+    """Give a text that changes whenever a job starts, ends, or is reset."""
+    query = "SELECT status, count(*), sum(run_id), sum(attempt_id) FROM job WHERE workflow_id = ? GROUP BY status"
+    jobs = [list(row) for row in db.execute(query, (workflow_id,))]
+    ended = db.execute("SELECT count(*) FROM result WHERE workflow_id = ?", (workflow_id,)).fetchone()[0]
+    return orjson.dumps([jobs, ended]).decode()
