@@ -1,0 +1,81 @@
+"""Asking workers to stop: cancel files in the folder of the claims, signals to processes of this machine."""
+
+import contextlib
+import os
+import signal
+import sqlite3
+import time
+from collections.abc import Iterable
+
+import orjson
+
+from torc_tools.records import Record
+from torc_tools.shell import layout, liveness
+from torc_tools.shell.places import FRESH_S
+
+LOOK_S = 0.05  # how long between two looks at the processes that are waited for
+
+
+def request(workflow: Record, jobs: Iterable[tuple[int, int, int]] | None = None) -> None:
+    """Write the cancel file of a workflow, or one for each of `jobs` (job, run, attempt); workers look every second.
+
+    `cancel` tells every worker to kill its jobs and leave; `cancel.<job_id>` to end that attempt of that job, or not
+    to start it. The file is complete when it appears.
+    """
+    folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+    os.makedirs(folder, exist_ok=True)
+    if jobs is None:
+        _write(os.path.join(folder, "cancel"), {"at": time.time()})
+    for job_id, run_id, attempt_id in jobs or ():
+        ids = {"job_id": job_id, "run_id": run_id, "attempt_id": attempt_id}
+        _write(os.path.join(folder, f"cancel.{job_id}"), {"at": time.time(), **ids})
+
+
+def processes(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
+    """Give the workers that may live, each once: hostname, pid, pid_start; silent ones of other machines do not."""
+    query = "SELECT hostname, pid, pid_start, {} FROM {} WHERE workflow_id = ? AND ended_at IS NULL"
+    rows = [
+        *db.execute(query.format("heartbeat_at", "worker"), (workflow_id,)),
+        *db.execute(query.format("NULL AS heartbeat_at", "allocation") + " AND status = 'active'", (workflow_id,)),
+    ]
+    found = {(row["hostname"], row["pid"]): dict(row) for row in reversed(rows) if row["pid"] is not None}
+    return [row for row in found.values() if _may_live(row)]
+
+
+def wait(workers: Iterable[Record], seconds: float) -> list[Record]:
+    """Wait until the workers on this machine have ended, `seconds` at most; give those that have not."""
+    deadline = time.monotonic() + seconds
+    left = here(workers)
+    while left and time.monotonic() < deadline:
+        time.sleep(LOOK_S)
+        left = here(left)
+    return left
+
+
+def here(workers: Iterable[Record]) -> list[Record]:
+    """Give the workers that are known to live: those of this machine."""
+    return [each for each in workers if liveness.alive(each["hostname"], each["pid"], each["pid_start"])]
+
+
+def terminate(workers: Iterable[Record]) -> None:
+    """Send SIGTERM to workers of this machine; a pid that has been given to another process since is left alone."""
+    for each in workers:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            handle = os.pidfd_open(each["pid"])  # from here on the pid cannot be given away
+            try:
+                if here([each]):
+                    signal.pidfd_send_signal(handle, signal.SIGTERM)
+            finally:
+                os.close(handle)
+
+
+def _may_live(row: Record) -> bool:
+    alive = liveness.alive(row["hostname"], row["pid"], row["pid_start"])
+    return bool(alive) or (alive is None and time.time() - (row["heartbeat_at"] or 0) < FRESH_S)
+
+
+def _write(path: str, record: Record) -> None:
+    made = f"{path}.{os.getpid()}"
+    with open(made, "wb") as file:
+        file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+    os.rename(made, path)
