@@ -1,0 +1,87 @@
+"""torc-work: the worker. Job lines in, event lines out; it runs on compute nodes and never opens the store."""
+
+import argparse
+from collections.abc import Sequence
+
+from torc_tools import exits
+from torc_tools.flows import working
+from torc_tools.shell import options, stream
+
+
+def parser() -> argparse.ArgumentParser:
+    """Make the parser of torc-work."""
+    made = options.parser("torc-work", "Run jobs as CPUs, memory and GPUs allow; write what becomes of them as events.")
+    made.add_argument(
+        "file", metavar="FILE", nargs="?", help="job records as JSON Lines (default, or -: standard input)"
+    )
+    made.add_argument(
+        "-j",
+        "--max-parallel-jobs",
+        metavar="N",
+        type=options.identifier,
+        help="run N jobs at a time; without the next three, nothing else counts",
+    )
+    made.add_argument(
+        "--num-cpus", metavar="N", type=options.identifier, help="CPUs to give away (default: this machine's)"
+    )
+    made.add_argument(
+        "--memory", metavar="SIZE", type=options.memory, help="memory to give away (default: this machine's)"
+    )
+    made.add_argument("--num-gpus", metavar="N", type=_count, help="GPUs to give away (default: this machine's)")
+    end = made.add_mutually_exclusive_group()
+    end.add_argument("--time-limit", metavar="DURATION", type=options.duration, help="end after this time")
+    end.add_argument("--end-time", metavar="TIME", type=_moment, help="end at this time (ISO 8601 or Unix seconds)")
+    made.add_argument(
+        "--on-signal",
+        choices=("requeue", "terminate"),
+        help="what INT, TERM and HUP mean for jobs that run (default: requeue; terminate in a Slurm job)",
+    )
+    made.add_argument(
+        "-o",
+        "--output-dir",
+        metavar="DIR",
+        help="where output, events and claims go (default: the workflow's, else torc_output)",
+    )
+    made.add_argument(
+        "--allocation-id", metavar="ID", type=options.identifier, help="the allocation this worker is part of"
+    )
+    made.add_argument(
+        "-q", "--quiet", action="store_true", help="write no events on standard output, only to the event file"
+    )
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the jobs of the input; give the exit status."""
+    args = parser().parse_args(argv)
+    records = stream.whole(stream.read(args.file), working.check)
+    working.work(records, args)
+    return exits.OK
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"not a count: '{text}'")
+    return int(text)
+
+
+def _moment(text: str) -> float:
+    from datetime import datetime
+
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"not a time: '{text}' (write 2026-01-31T18:00:00 or Unix seconds)") from None
+
+
+def run() -> None:
+    """Be the command torc-work."""
+    stream.run(main, "torc-work")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,143 @@
+"""The jobs of a manifest as one worker sees them: which may run now, which wait, which are over.
+
+Ends are told to it, its own worker's and those of siblings; it applies the transition rule and keeps the ready jobs
+packed. It knows no clock and no process.
+"""
+
+from collections.abc import Iterable
+
+from torc_tools import states
+from torc_tools.core.packing import Capacity, Need, Packer
+from torc_tools.core.transitions import Unblocker
+from torc_tools.records import Record
+
+_FAILED_BEFORE = -1  # stands for a parent that is done and failed before this manifest was made
+
+
+class Board:
+    """Keeps the state of every job of a manifest. `attempts` and `status` are by job id."""
+
+    def __init__(self, jobs: Iterable[Record], capacity: Capacity) -> None:
+        """Take checked `job` records."""
+        self.jobs: dict[int, Record] = {job["job_id"]: job for job in jobs}
+        self.attempt = {job_id: job["attempt_id"] for job_id, job in self.jobs.items()}
+        self.status = {job_id: states.NUMBERS[job["status"]] for job_id, job in self.jobs.items()}
+        self.unfit: dict[int, str] = {}  # ready, but not startable here, with the reason
+        self.gated: dict[int, int] = {}  # job -> how many actions must run before it
+        self._packer = Packer(capacity)
+        self._open = {job_id for job_id, status in self.status.items() if status not in states.SETTLED}
+        self._queued: set[int] = set()  # in the packer, so that no job is in it twice
+        self._ready_news: list[int] = []
+        self._settled_news: list[int] = []
+        self._unblocker = self._waiting()
+
+    def open(self) -> None:
+        """Make the jobs that are ready from the start available; call once, after gates are set."""
+        for job_id, status in list(self.status.items()):
+            if status == states.READY:
+                self._make_ready(job_id)
+        self._apply(self._unblocker.settle())
+
+    def take(self, seconds_left: float | None) -> Record | None:
+        """Take the next job that fits and reserve its resources; None where none fits."""
+        while (taken := self._packer.take(seconds_left)) is not None:
+            job_id, fits = taken
+            self._queued.discard(job_id)
+            if self.status[job_id] != states.READY:
+                self._packer.release(job_id)
+            elif not fits:
+                self.unfit[job_id] = f"its runtime of {self.jobs[job_id]['runtime_s']} s is longer than what is left"
+            else:
+                self.status[job_id] = states.RUNNING
+                return self.jobs[job_id]
+        return None
+
+    def release(self, job_id: int) -> None:
+        """Give the resources of a taken job back."""
+        self._packer.release(job_id)
+
+    def elsewhere(self, job_id: int) -> None:
+        """Note that another worker has the job; its resources are given back."""
+        self.release(job_id)
+        self.status[job_id] = states.RUNNING
+
+    def end(self, job_id: int, run_id: int, attempt_id: int, status: int, *, again: bool) -> None:
+        """Note the end of an attempt; `again`: it goes back to ready as the next attempt. Late news changes nothing."""
+        job = self.jobs.get(job_id)
+        if job is None or run_id != job["run_id"] or attempt_id < self.attempt[job_id] or job_id not in self._open:
+            return
+        self.release(job_id)
+        if again:
+            self.attempt[job_id] = attempt_id + 1
+            self._make_ready(job_id)
+            return
+        self._settle(job_id, status)
+        if status in states.DONE:
+            self._apply(self._unblocker.finish(job_id, status))
+
+    def ungate(self, job_id: int) -> None:
+        """Take one gate away from a job; the last one makes it available if it is ready."""
+        left = self.gated.get(job_id, 0) - 1
+        if left > 0:
+            self.gated[job_id] = left
+        elif self.gated.pop(job_id, None) and self.status[job_id] == states.READY:
+            self._make_ready(job_id)
+
+    def news(self) -> tuple[list[int], list[int]]:
+        """Give the jobs that became ready since the last call, gated ones included, and those that are over since."""
+        news = self._ready_news, self._settled_news
+        self._ready_news, self._settled_news = [], []
+        return news
+
+    def waiting(self) -> int:
+        """Give how many ready jobs could start here once there is room (a few stale ones may be counted)."""
+        return len(self._packer)
+
+    def unsettled(self) -> int:
+        """Give how many jobs of the manifest are not over, wherever they run."""
+        return len(self._open)
+
+    def is_over(self, job_id: int) -> bool:
+        """Say whether a job of the manifest is over; one that is not in it was over before."""
+        return job_id not in self._open
+
+    def hopeful(self) -> bool:
+        """Say whether a job is open that another worker's news may end or free."""
+        mine = states.ACTIVE | states.WAITING
+        return any(self.status[job_id] in mine and job_id not in self.unfit for job_id in self._open)
+
+    def _waiting(self) -> Unblocker:
+        parents: dict[int, list[int]] = {}
+        for job_id in self._open:
+            job = self.jobs[job_id]
+            if self.status[job_id] in (states.BLOCKED, states.UNINITIALIZED):
+                parents[job_id] = [*(job["waits_for"]), *([_FAILED_BEFORE] if job["parent_failed"] else [])]
+        cancels = {job_id for job_id in parents if self.jobs[job_id]["cancel_on_blocking_job_failure"]}
+        return Unblocker(parents, {**self.status, _FAILED_BEFORE: states.FAILED}, cancels)
+
+    def _apply(self, moves: Iterable[tuple[int, int]]) -> None:
+        for job_id, status in moves:
+            if status == states.READY:
+                self._make_ready(job_id)
+            else:
+                self._settle(job_id, status)
+
+    def _make_ready(self, job_id: int) -> None:
+        self.status[job_id] = states.READY
+        self._ready_news.append(job_id)
+        if job_id in self.gated:
+            return
+        job = self.jobs[job_id]
+        need = Need(job["num_cpus"], job["memory_bytes"] or 0, job["num_gpus"], job["runtime_s"] or 0)
+        reason = self._packer.misfit(need)
+        if reason is not None:
+            self.unfit[job_id] = reason
+        elif job_id not in self._queued:
+            self._queued.add(job_id)
+            self._packer.add(job_id, job["priority"], need)
+
+    def _settle(self, job_id: int, status: int) -> None:
+        self.status[job_id] = status
+        if status in states.SETTLED:
+            self._open.discard(job_id)
+            self._settled_news.append(job_id)

@@ -1,0 +1,151 @@
+"""Which ready job starts next: by priority, then the larger one, then the lower id; what does not fit is passed over.
+
+Jobs of one priority and one size share a bucket. A tree over the buckets knows the least that any below it needs, so
+finding the first that fits looks at a handful of buckets, however many jobs wait.
+"""
+
+import heapq
+from typing import NamedTuple
+
+_NEVER = (1 << 62, 1 << 62, 1 << 62)  # what an empty bucket needs
+
+
+class Need(NamedTuple):
+    """What one job takes. Memory in bytes, runtime in seconds; 0 where the job names no limit."""
+
+    num_cpus: int
+    memory_bytes: int
+    num_gpus: int
+    runtime_s: int
+
+
+class Capacity(NamedTuple):
+    """What there is to give; None where it does not count. `slots` is how many jobs may run at once."""
+
+    num_cpus: int | None
+    memory_bytes: int | None
+    num_gpus: int | None
+    slots: int | None
+
+
+class Packer:
+    """Holds the ready jobs and what is free. `take` reserves, `release` gives back."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        """Start with everything free and no job."""
+        self.capacity = capacity
+        self._free = [_NEVER[0] if part is None else part for part in capacity[:3]]
+        self._slots = _NEVER[0] if capacity.slots is None else capacity.slots
+        self._buckets: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        self._taken: dict[int, Need] = {}
+        self._tree = _Tree([])
+        self._stale = False
+
+    def misfit(self, need: Need) -> str | None:
+        """Say why `need` could never be met here; None where it can."""
+        for have, want, what in zip(self.capacity, need[:3], ("CPUs", "bytes of memory", "GPUs"), strict=False):
+            if have is not None and want > have:
+                return f"needs {want} {what}, this worker has {have}"
+        return None
+
+    def add(self, job_id: int, priority: int, need: Need) -> None:
+        """Put a job, which must not be a misfit, among the ready ones."""
+        key = (-priority, -need.num_gpus, -need.memory_bytes, -need.num_cpus)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._buckets[key] = []
+            self._stale = True
+        heapq.heappush(bucket, (-need.runtime_s, job_id))
+        if len(bucket) == 1 and not self._stale:
+            self._tree.set(key, _needs(key))
+
+    def take(self, seconds_left: float | None = None) -> tuple[int, bool] | None:
+        """Take the first job that fits out of the ready ones and reserve what it needs; None where none fits.
+
+        Give (job, True). A job whose runtime is longer than `seconds_left` comes as (job, False): it is out of the
+        ready ones, and nothing is reserved.
+        """
+        if not self._slots:
+            return None
+        if self._stale:
+            self._tree, self._stale = _Tree(sorted(key for key, bucket in self._buckets.items() if bucket)), False
+        key = self._tree.first(self._free)
+        if key is None:
+            return None
+        negative_runtime, job_id = heapq.heappop(self._buckets[key])
+        if not self._buckets[key]:
+            self._tree.set(key, _NEVER)
+            self._forget(key)
+        if seconds_left is not None and -negative_runtime > seconds_left:
+            return job_id, False
+        cpus, memory, gpus = _needs(key)
+        self._reserve(job_id, Need(cpus, memory, gpus, -negative_runtime))
+        return job_id, True
+
+    def release(self, job_id: int) -> None:
+        """Give back what a taken job had; a second call does nothing."""
+        need = self._taken.pop(job_id, None)
+        if need is not None:
+            self._slots += 1
+            for index, part in enumerate(need[:3]):
+                self._free[index] += part
+
+    def __len__(self) -> int:
+        """Give how many ready jobs wait."""
+        return sum(map(len, self._buckets.values()))
+
+    def _reserve(self, job_id: int, need: Need) -> None:
+        self._taken[job_id] = need
+        self._slots -= 1
+        for index, part in enumerate(need[:3]):
+            self._free[index] -= part
+
+    def _forget(self, key: tuple[int, ...]) -> None:
+        """Keep the place of an emptied bucket: jobs of its size may come back as a retry."""
+        if not self._tree.holds(key):
+            del self._buckets[key]
+
+
+def _needs(key: tuple[int, ...]) -> tuple[int, int, int]:
+    """Give (CPUs, memory, GPUs) of a bucket."""
+    return -key[3], -key[2], -key[1]
+
+
+class _Tree:
+    """A tree of the least needs over buckets in starting order: finds the first that fits what is free."""
+
+    def __init__(self, keys: list[tuple[int, ...]]) -> None:
+        self._keys = keys
+        self._places = {key: place for place, key in enumerate(keys)}
+        self._size = 1 << max(0, len(keys) - 1).bit_length()
+        self._least = [_NEVER] * (2 * self._size)
+        for place, key in enumerate(keys):
+            self._least[self._size + place] = _needs(key)
+        for node in range(self._size - 1, 0, -1):
+            self._least[node] = self._join(node)
+
+    def holds(self, key: tuple[int, ...]) -> bool:
+        return key in self._places
+
+    def set(self, key: tuple[int, ...], needs: tuple[int, int, int]) -> None:
+        node = self._size + self._places[key]
+        self._least[node] = needs
+        while node > 1:
+            node //= 2
+            self._least[node] = self._join(node)
+
+    def first(self, free: list[int]) -> tuple[int, ...] | None:
+        todo = [1]
+        while todo:
+            node = todo.pop()
+            cpus, memory, gpus = self._least[node]
+            if cpus > free[0] or memory > free[1] or gpus > free[2]:
+                continue
+            if node >= self._size:
+                return self._keys[node - self._size]
+            todo += (2 * node + 1, 2 * node)
+        return None
+
+    def _join(self, node: int) -> tuple[int, int, int]:
+        left, right = self._least[2 * node], self._least[2 * node + 1]
+        return min(left[0], right[0]), min(left[1], right[1]), min(left[2], right[2])

@@ -1,0 +1,46 @@
+"""What a process tree used, from samples of it: peaks and averages. Absence is None, never 0."""
+
+WINDOW_S = 0.1  # CPU is compared over at least this time: the kernel counts it in hundredths of a second
+
+
+class Usage:
+    """Takes samples of one tree in order of time."""
+
+    def __init__(self, at: float) -> None:
+        """Begin at the time the tree began; it had used no CPU then."""
+        self.peak_memory_bytes: int | None = None
+        self.peak_cpu_percent: float | None = None
+        self.peak_num_processes: int | None = None
+        self.last_cpu_percent: float | None = None
+        self._memory = 0
+        self._samples = 0
+        self._mark = (at, 0.0)
+
+    @property
+    def avg_memory_bytes(self) -> int | None:
+        """Give the mean over the samples."""
+        return round(self._memory / self._samples) if self._samples else None
+
+    def memory(self, size: int) -> None:
+        """Take in a size seen at some moment between samples; 0 is what a tree shows that is already gone."""
+        if size:
+            self.peak_memory_bytes = max(size, self.peak_memory_bytes or 0)
+
+    def sample(self, at: float, cpu_s: float, memory_bytes: int, num_processes: int) -> None:
+        """Take in one sample: CPU seconds used so far, memory and number of processes now."""
+        if not num_processes:
+            return
+        self.memory(memory_bytes)
+        self._memory += memory_bytes
+        self._samples += 1
+        self.peak_num_processes = max(num_processes, self.peak_num_processes or 0)
+        since, before = self._mark
+        if at - since >= WINDOW_S:
+            self.last_cpu_percent = max(0.0, round((cpu_s - before) / (at - since) * 100, 1))
+            self.peak_cpu_percent = max(self.last_cpu_percent, self.peak_cpu_percent or 0.0)
+            self._mark = (at, cpu_s)
+
+
+def cpu_percent(cpu_s: float, exec_time_s: float) -> float | None:
+    """Give the average use of CPU, 100 for one core; None for a time too short to say."""
+    return round(cpu_s / exec_time_s * 100, 1) if exec_time_s > 0 else None

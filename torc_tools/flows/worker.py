@@ -1,0 +1,296 @@
+"""The worker: takes ready jobs, runs them, lets their dependents go on, until nothing is left that it could run."""
+
+import os
+import signal
+import time
+from typing import NamedTuple
+
+from torc_tools import exits, records, states
+from torc_tools.core import handlers, outcome
+from torc_tools.core.board import Board
+from torc_tools.core.packing import Capacity
+from torc_tools.exits import Failure
+from torc_tools.flows.worker_actions import Actions
+from torc_tools.flows.worker_chain import Chain
+from torc_tools.flows.worker_desk import Desk
+from torc_tools.flows.worker_jobs import Attempt
+from torc_tools.records import Record
+from torc_tools.shell import layout, stream, trees
+from torc_tools.shell.claims import Claims
+from torc_tools.shell.events import Siblings
+
+TICK_S = 1.0  # siblings' news, cancel, the disk
+HEARTBEAT_S = 30.0
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_LAST_TRIES_S = 5.0  # how long the last lines are tried for at the end
+
+
+class Terms(NamedTuple):
+    """What a worker is given: room, GPUs by name, when its time ends (time.monotonic()), and what a signal means."""
+
+    capacity: Capacity
+    gpus: list[str]
+    end: float | None
+    stop_at: float | None
+    requeue: bool
+
+
+class Worker:
+    """One worker; `run` is its whole life."""
+
+    def __init__(self, desk: Desk, jobs: list[Record], terms: Terms, claims: Claims, siblings: Siblings | None) -> None:
+        """Take checked jobs and everything the worker works with."""
+        self.desk, self.terms, self.claims, self.siblings = desk, terms, claims, siblings
+        self.board = Board(jobs, terms.capacity)
+        self.running: dict[int, Attempt] = {}
+        self.chains: set[Chain] = set()
+        self.stopping: str | None = None
+        self._gpus = list(terms.gpus)
+        self._idle_since: float | None = None
+        self._warned: set[str] = set()
+        self._last_disk_try = 0.0
+        self.actions = Actions(desk, self.board, self.claims, self.chains)
+        desk.loop.stranger = desk.orphan_ended
+        desk.loop.before_reap = self._before_reap
+
+    def run(self) -> str:
+        """Work; give why it ended: finished, interrupted, time_limit, canceled."""
+        loop = self.desk.loop
+        self._tick()
+        loop.later(HEARTBEAT_S, self._heartbeat)
+        if self.terms.stop_at is not None:
+            loop.at(self.terms.stop_at, lambda: self._stop(outcome.END))
+        self.actions.begin()
+        self.board.open()
+        self._settle_news()
+        while not self._over():
+            self._start_jobs()
+            if self._over():
+                break
+            loop.turn()
+            self._heed_signals()
+        self._last_actions()
+        trees.kill(pid for pid in trees.adopted() if pid not in loop.children())
+        return {None: "finished", outcome.END: "time_limit"}.get(self.stopping, str(self.stopping))
+
+    def _before_reap(self, pid: int) -> None:
+        """Kill what is left in the group of a first process, while its number cannot belong to anyone else."""
+        if pid in self.desk.loop.children():
+            trees.kill_group(pid)
+
+    # starting
+
+    def _start_jobs(self) -> None:
+        while not self.stopping and not self.actions.holding and not self._disk_trouble():
+            left = None if self.terms.stop_at is None else self.terms.stop_at - time.monotonic()
+            job = self.board.take(left)
+            if job is None:
+                return
+            self._claim(job)
+            self.desk.loop.reap()
+            self._heed_signals()
+
+    def _claim(self, job: Record) -> None:
+        job_id = job["job_id"]
+        attempt_id = self.board.attempt[job_id]
+        try:
+            mine = self.claims.take(layout.claim_name(job_id, job["run_id"], attempt_id))
+        except OSError as error:
+            raise Failure(exits.IO, f"cannot claim job {job_id}: {error.strerror}") from None
+        if not mine:
+            self.board.elsewhere(job_id)
+            return
+        gpus = [self._gpus.pop(0) for _ in range(min(job["num_gpus"], len(self._gpus)))]
+        attempt = Attempt(self.desk, job, attempt_id, gpus, self._job_ended)
+        self.running[job_id] = attempt
+        attempt.start()
+
+    def _disk_trouble(self) -> bool:
+        return self.desk.log.file is not None and self.desk.log.file.trouble is not None
+
+    # ending
+
+    def _job_ended(self, attempt: Attempt, ended: Record) -> None:
+        """Decide what follows an attempt: nothing, a retry after its recovery script, another worker's turn."""
+        job_id = attempt.job["job_id"]
+        self.running.pop(job_id, None)
+        self._gpus += attempt.gpus
+        self.board.release(job_id)
+        if attempt.stop_reason in (outcome.INTERRUPTED, outcome.END, outcome.CANCELED):
+            if attempt.stop_reason == outcome.INTERRUPTED:
+                ended["next"] = "requeue"
+        elif ended["status"] in ("failed", "terminated"):
+            rules = self._rules(attempt.job)
+            verdict = handlers.verdict(rules, ended["return_code"], attempt.attempt_id)
+            if verdict.retry and verdict.recovery_script:
+                self._recover(attempt, ended, verdict.recovery_script)
+                return
+            if verdict.retry:
+                ended["next"] = "retry"
+            elif not verdict.matched and self.desk.policy.use_pending_failed:
+                ended["status"] = "pending_failed"
+        self._report(ended)
+
+    def _rules(self, job: Record) -> list[Record]:
+        handler = (self.desk.workflow.get("failure_handlers") or {}).get(str(job["failure_handler_id"]))
+        return list((handler or {}).get("rules") or [])
+
+    def _recover(self, attempt: Attempt, ended: Record, script: str) -> None:
+        """Run the recovery script; the job may be claimed again only after it has succeeded."""
+        if self.stopping:
+            self._report(ended)
+            return
+        env = {
+            **self.desk.job_env(attempt.job, attempt.attempt_id, attempt.gpus),
+            "TORC_RETURN_CODE": str(ended["return_code"]),
+        }
+        del env["TORC_JOB_MARK"]
+
+        def done(code: int, _tail: str | None) -> None:
+            self.chains.discard(chain)
+            event = {key: ended[key] for key in ("type", "workflow_id", "job_id", "run_id", "attempt_id")}
+            self.desk.log.write({**event, "event": "recovery_script", "at": time.time(), "return_code": code})
+            ended["next"] = None if code else "retry"
+            self._report(ended)
+
+        path = f"{self.desk.stem(attempt.job, attempt.attempt_id)}.recovery.log"
+        chain = Chain(self.desk, [script], env, path, done)
+        self.chains.add(chain)
+        chain.start(self.desk.policy.script_timeout_s)
+
+    def _report(self, ended: Record) -> None:
+        self.desk.log.write(ended)
+        self.take_in(ended)
+
+    def take_in(self, event: Record) -> None:
+        """Let an event, of this worker or of a sibling, change what may run."""
+        if event.get("event") == "ended":
+            again = event.get("next") in ("retry", "requeue")
+            status = states.NUMBERS[event["status"]]
+            self.board.end(event["job_id"], event["run_id"], event["attempt_id"], status, again=again)
+            self._settle_news()
+        elif event.get("event") == "action":
+            self.actions.heard(event["action_id"], event["run_id"])
+
+    def _settle_news(self) -> None:
+        ready, settled = self.board.news()
+        self.actions.changed(ready, settled)
+        for job_id in ready:
+            if job_id in self.board.unfit:
+                self._say_unfit(job_id)
+
+    def _say_unfit(self, job_id: int) -> None:
+        job, reason = self.board.jobs[job_id], self.board.unfit[job_id]
+        about = {"workflow_id": job["workflow_id"], "job_id": job_id, "run_id": job["run_id"]}
+        self.desk.log.write({"type": "event", "event": "unfit", "at": time.time(), **about, "reason": reason})
+        if reason not in self._warned:
+            self._warned.add(reason)
+            stream.say(f"torc-work: job {job_id} ({job['job_name']}) stays ready: it {reason}")
+
+    # leaving
+
+    def _over(self) -> bool:
+        if self.running or self.chains:
+            self._idle_since = None
+            return False
+        if self.stopping:
+            return True
+        if self.board.waiting() or self.actions.waiting():
+            return self.actions.stuck() and not self._wait_for_siblings()
+        return not self._wait_for_siblings()
+
+    def _wait_for_siblings(self) -> bool:
+        """Say whether news of a living sibling may still free a job, and the time to wait for it is not over."""
+        if self.siblings is None or not self.board.hopeful() or not self.siblings.alive():
+            return False
+        now = time.monotonic()
+        self._idle_since = self._idle_since or now
+        return now - self._idle_since < self.desk.policy.wait_s
+
+    def _last_actions(self) -> None:
+        """Run what is to run at the end; a signal ends that, too."""
+        if self.stopping in (None, outcome.END):
+            self.actions.end(complete=not self.board.unsettled())
+        while self.chains:
+            self.desk.loop.turn()
+            self._heed_signals()
+
+    def _stop(self, reason: str) -> None:
+        """Start nothing more, and end what runs; a second time: at once."""
+        if self.stopping:
+            for attempt in list(self.running.values()):
+                attempt.kill()
+            for chain in list(self.chains):
+                chain.kill()
+            return
+        self.stopping = reason
+        for attempt in list(self.running.values()):
+            attempt.stop(reason)
+        for chain in list(self.chains):
+            chain.stop(self.desk.policy.lead_s)
+
+    def _heed_signals(self) -> None:
+        while self.desk.loop.signals:
+            number = self.desk.loop.signals.pop(0)
+            stream.say(f"torc-work: {signal.Signals(number).name}: stopping{' at once' if self.stopping else ''}")
+            self._stop(outcome.INTERRUPTED if self.terms.requeue else outcome.END)
+        pipe = self.desk.log.pipe
+        if pipe is not None and pipe.error is not None and not self.stopping:
+            self._stop(outcome.INTERRUPTED if self.terms.requeue else outcome.END)
+
+    # now and then
+
+    def _tick(self) -> None:
+        self.desk.loop.later(TICK_S, self._tick)
+        if self.claims.canceled() and not self.stopping:
+            self._stop(outcome.CANCELED)
+        for event in self.siblings.news() if self.siblings else ():
+            try:
+                self.take_in(event)
+            except (KeyError, TypeError):
+                continue  # not a line of ours: whoever folds it counts it
+        self.actions.tick(self.siblings)
+        file = self.desk.log.file
+        if file is not None:
+            if file.retry():
+                file.sync()
+            elif file.trouble not in self._warned:
+                self._warned.add(str(file.trouble))
+                stream.say(f"torc-work: cannot write events: {file.trouble}; starting nothing until that works")
+
+    def _heartbeat(self) -> None:
+        self.desk.loop.later(HEARTBEAT_S, self._heartbeat)
+        about = {"workflow_id": self.desk.workflow["workflow_id"], "running": len(self.running)}
+        self.desk.log.write({"type": "event", "event": "heartbeat", "at": time.time(), **about})
+
+
+def close(desk: Desk, reason: str) -> None:
+    """Write the last line and get everything down. Raises Failure(74) where the event file cannot be written."""
+    about = {"workflow_id": desk.workflow["workflow_id"], "reason": reason}
+    desk.log.write({"type": "event", "event": "worker_ended", "at": time.time(), **about})
+    if desk.log.file is not None:
+        deadline = time.monotonic() + _LAST_TRIES_S
+        while not desk.log.file.retry() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        desk.log.file.sync()
+        if desk.log.file.trouble:
+            raise Failure(exits.IO, f"cannot write events: {desk.log.file.trouble}")
+    if desk.log.pipe is not None:
+        desk.log.frame({"type": "end", "stage": "torc-work", "count": desk.log.count})
+        desk.log.pipe.drain()
+
+
+def opening(desk: Desk, name: str, facts: Record) -> None:
+    """Write the begin line and the `worker_started` event."""
+    workflow_id = desk.workflow["workflow_id"]
+    desk.log.frame(records.begin("torc-work", workflow_id))
+    about = {"workflow_id": workflow_id, "worker": name, "workflow_token": desk.workflow["token"]}
+    desk.log.write({"type": "event", "event": "worker_started", "at": time.time(), **about, **facts})
+
+
+def enter(folder: str) -> None:
+    """Go where the jobs run. Raises Failure(66)."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise Failure(exits.NO_INPUT, f"cannot enter submission_dir '{folder}': {error.strerror}") from None

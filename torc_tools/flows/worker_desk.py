@@ -1,0 +1,117 @@
+"""What all parts of a worker share: the loop, the shell, the settings, the log of events, the process trees."""
+
+import os
+import resource
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from torc_tools.flows.worker_manifest import Policy
+from torc_tools.records import Record
+from torc_tools.shell import layout, trees
+from torc_tools.shell.events import EventFile
+from torc_tools.shell.launch import Shell
+from torc_tools.shell.loop import Loop
+from torc_tools.shell.pipe import Pipe
+
+GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TORC_GPU_VISIBLE_DEVICES")
+
+
+class Log:
+    """Events, one line each: to the event file, to standard output, to either, to neither."""
+
+    def __init__(self, file: EventFile | None, pipe: Pipe | None) -> None:
+        """Take where lines go."""
+        self.file, self.pipe = file, pipe
+        self.count = 0
+
+    def write(self, event: Record) -> None:
+        """Write one event."""
+        line = orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_NON_STR_KEYS)
+        self.count += 1
+        if self.file is not None:
+            self.file.write(line)
+        if self.pipe is not None:
+            self.pipe.write(line)
+
+    def frame(self, record: Record) -> None:
+        """Write a begin or end line, which is for standard output alone."""
+        if self.pipe is not None:
+            self.pipe.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class Desk:
+    """The tools of one worker."""
+
+    def __init__(self, workflow: Record, policy: Policy, loop: Loop, log: Log) -> None:
+        """Take the `workflow` record (for bare job lines one that the caller made up), the settings, the loop, the log."""
+        self.workflow, self.policy, self.loop, self.log = workflow, policy, loop, log
+        self.shell = Shell()
+        self.output_dir: str = workflow["output_dir"]
+        self.env = _environment(workflow, self.output_dir)
+        self.prefix = f"TORC_JOB_MARK={workflow['token']}."
+        self.trees: dict[bytes, trees.Tree] = {}
+        self.orphanage = trees.Orphanage(self.prefix.encode())
+        self.series: Any = None  # flows.worker_series.Series, where samples are kept
+
+    def job_env(self, job: Record, attempt_id: int, gpus: list[str]) -> dict[str, str]:
+        """Give the environment of one attempt; the job's own settings win over the workflow's, ours over both."""
+        env = {**self.env, **_texts(job["config"].get("env"))}
+        env["TORC_WORKFLOW_ID"] = str(self.workflow["workflow_id"])
+        env["TORC_JOB_ID"] = str(job["job_id"])
+        env["TORC_JOB_NAME"] = job["job_name"]
+        env["TORC_RUN_ID"] = str(job["run_id"])
+        env["TORC_ATTEMPT_ID"] = str(attempt_id)
+        env["TORC_JOB_MARK"] = f"{self.workflow['token']}.{job['job_id']}.r{job['run_id']}.a{attempt_id}"
+        if gpus:
+            env.update(dict.fromkeys(GPU_VARIABLES, ",".join(gpus)))
+        return env
+
+    def stem(self, job: Record, attempt_id: int) -> str:
+        """Give the path of the job's output files without the suffix."""
+        ids = (self.workflow["workflow_id"], job["job_id"], job["run_id"], attempt_id)
+        return layout.stdio_path(self.output_dir, ids, "")[:-1]
+
+    def look_for_orphans(self) -> None:
+        """Assign processes that lost their parent to their job; kill those whose job is over."""
+        over = self.orphanage.look(self.loop.children(), self.trees)
+        if over:
+            trees.kill(over)
+
+    def orphan_ended(self, pid: int, rusage: Any) -> None:
+        """Note the end of an adopted process; its own children may have become ours by it."""
+        self.orphanage.ended(pid, rusage.ru_utime + rusage.ru_stime)
+        self.look_for_orphans()
+
+
+def own_peak_bytes() -> int:
+    """Give the most memory this process had: the kernel counts it as the least any child of ours ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def after_lead(desk: Desk, lead_s: float, over: Callable[[], bool], kill: Callable[[], None]) -> None:
+    """Call `kill` once `lead_s` have passed, and again every so often, until `over()`."""
+
+    def due() -> None:
+        if not over():
+            kill()
+            desk.loop.later(0.1, due)
+
+    desk.loop.later(lead_s, due)
+
+
+def _environment(workflow: Record, output_dir: str) -> dict[str, str]:
+    env = {**os.environ, **_texts((workflow.get("config") or {}).get("env"))}
+    env["TORC_OUTPUT_DIR"] = output_dir
+    env["TORC_WORKFLOW_ID"] = str(workflow["workflow_id"])
+    env["TORC_WORKFLOW_SUBMISSION_DIR"] = workflow["submission_dir"]
+    env["TORC_RUN_ID"] = str(workflow["run_id"])
+    if workflow.get("store"):
+        env["TORC_STORE"] = workflow["store"]
+    env.pop("TORC_KILL_AFTER_WRITES", None)
+    return env
+
+
+def _texts(env: Any) -> dict[str, str]:
+    return {str(key): value if isinstance(value, str) else str(value) for key, value in (env or {}).items()}

@@ -1,0 +1,211 @@
+"""One attempt of a job: its start, its limits, its samples, its end."""
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+from torc_tools import states
+from torc_tools.core import outcome
+from torc_tools.core.usage import Usage, cpu_percent
+from torc_tools.flows.worker_desk import Desk, after_lead, own_peak_bytes
+from torc_tools.records import Record
+from torc_tools.shell import launch, liveness, trees
+
+MEMORY_LOOK_S = 0.25  # how often memory is compared with the limit
+FIRST_LOOKS_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # ages at which a young job is sampled, before the interval takes over
+_CANNOT_START, _NOT_FOUND = 126, 127
+
+Done = Callable[["Attempt", Record], None]
+
+
+class Attempt:
+    """A running attempt. `done` is called once with the `ended` event, the next step still to be decided."""
+
+    def __init__(self, desk: Desk, job: Record, attempt_id: int, gpus: list[str], done: Done) -> None:
+        """Take a job that is claimed, the devices it may use, and who wants to hear of its end."""
+        self.desk, self.job, self.attempt_id, self.gpus, self._done = desk, job, attempt_id, gpus, done
+        self.stop_reason: str | None = None
+        self.ended = False
+        self._killed = False
+        self._warned_at: float | None = None
+        self._mode = {**desk.policy.stdio, **(job["config"].get("stdio") or {})}
+        self._out: launch.Output = launch.output(self._mode.get("mode", "separate"), desk.stem(job, attempt_id))
+        self._limit = job["memory_bytes"] if desk.policy.limit_memory else None
+        self._shared_above = 0  # resident memory at which shared pages were found to make the difference
+
+    def start(self) -> None:
+        """Start the command; one that cannot be started has ended."""
+        job, desk = self.job, self.desk
+        self.started_at, self._began = time.time(), time.monotonic()
+        self.usage = Usage(self._began)
+        script = job["invocation_script"]
+        command = f"{script} {job['command']}" if script else job["command"]
+        env = desk.job_env(job, self.attempt_id, self.gpus)
+        try:
+            self.pid = desk.shell.start(command, env, self._out)
+        except (OSError, ValueError) as error:
+            self._not_started(error)
+            return
+        self._tree = trees.Tree(self.pid)
+        self._mark = f"TORC_JOB_MARK={env['TORC_JOB_MARK']}".encode()
+        desk.trees[self._mark] = self._tree
+        desk.loop.child(self.pid, self._over)
+        desk.log.write(
+            self._event("started", self.started_at, pid=self.pid, pid_start=liveness.start_ticks(self.pid) or 0)
+        )
+        self._watch()
+
+    def stop(self, reason: str) -> None:
+        """Send the termination signal, and SIGKILL after the lead; the first reason counts."""
+        if self.ended or self.stop_reason is not None:
+            return
+        self.stop_reason, self._warned_at = reason, time.time()
+        self._signal(self.desk.policy.termination_signal)
+        after_lead(self.desk, self.desk.policy.lead_s, lambda: self.ended, self.kill)
+
+    def kill(self) -> None:
+        """Kill all processes of the job now."""
+        if not self.ended:
+            self._killed = True
+            self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> None:
+        self.desk.look_for_orphans()
+        self._tree.signal(number)
+
+    def _watch(self) -> None:
+        """Set the first look at memory, the first sample and the end of the runtime."""
+        policy, loop, job = self.desk.policy, self.desk.loop, self.job
+        if policy.limit_runtime and job["runtime_s"]:
+            loop.at(self._began + job["runtime_s"], lambda: self.stop(outcome.RUNTIME))
+        if self._limit:
+            loop.at(self._began + 0.05, self._look)
+        if policy.monitor:
+            loop.at(self._began + FIRST_LOOKS_S[0], self._sample)
+
+    def _look(self) -> None:
+        """Compare the memory of the tree with the limit."""
+        if self.ended or self._limit is None:
+            return
+        self.desk.look_for_orphans()
+        size = self._tree.resident_bytes()
+        if size > self._limit and size > self._shared_above:
+            size = self._tree.proportional_bytes()
+            self._shared_above = 0
+            if size <= self._limit:
+                self._shared_above = self._tree.resident_bytes() + self._limit // 50
+        elif size > self._limit:
+            size = 0  # shared pages counted again and again: not what the job has
+        self.usage.memory(size)
+        if size > self._limit:
+            self.stop_reason = outcome.MEMORY
+            after_lead(self.desk, 0.1, lambda: self.ended, self.kill)
+            self.kill()
+        else:
+            self.desk.loop.later(MEMORY_LOOK_S, self._look)
+
+    def _sample(self) -> None:
+        if self.ended:
+            return
+        self.desk.look_for_orphans()
+        taken = self._tree.sample(self.usage.peak_memory_bytes or 0)
+        now = time.monotonic()
+        self.usage.sample(now, *taken)
+        if self.desk.series is not None and taken.num_processes:
+            self.desk.series.add(self.job, self.usage.last_cpu_percent, taken)
+        age = now - self._began
+        young = next((look for look in FIRST_LOOKS_S if look > age), None)
+        interval = self.desk.policy.interval_s
+        wait = interval if young is None else min(interval, young - age)
+        self.desk.loop.later(max(0.05, wait), self._sample)
+
+    def _over(self, exit_code: int, rusage: Any) -> None:
+        """Take in the end of the first process; what it left behind dies with it."""
+        exec_time = time.monotonic() - self._began
+        self.ended = True
+        self.desk.trees.pop(self._mark, None)
+        trees.kill(self.desk.orphanage.leave(self._tree))
+        self.desk.look_for_orphans()
+        result = outcome.outcome(exit_code, self.stop_reason, self._killed, self.desk.policy.codes)
+        if result.status == states.COMPLETED and self._missing():
+            result = outcome.Outcome(states.FAILED, 1, "missing_output")
+        ended = self._ended(result, exec_time)
+        ended["signal"] = -exit_code if exit_code < 0 else None
+        ended.update(self._used(exec_time, rusage))
+        self._done(self, self._with_log(ended))
+
+    def _not_started(self, error: Exception) -> None:
+        self.ended = True
+        code = _NOT_FOUND if isinstance(error, FileNotFoundError) else _CANNOT_START
+        ended = self._ended(outcome.Outcome(states.FAILED, code, "launch_failed"), 0.0)
+        ended["log_tail"] = f"cannot start the command: {getattr(error, 'strerror', None) or error}"
+        self._done(self, ended)
+
+    def _ended(self, result: outcome.Outcome, exec_time: float) -> Record:
+        """Make the `ended` event with nothing measured yet."""
+        job = self.job
+        return self._event(
+            "ended",
+            self.started_at + exec_time,
+            status=states.NAMES[result.status],
+            return_code=result.return_code,
+            started_at=self.started_at,
+            ended_at=self.started_at + exec_time,
+            exec_time_s=round(exec_time, 6),
+            peak_memory_bytes=None,
+            avg_memory_bytes=None,
+            peak_cpu_percent=None,
+            avg_cpu_percent=None,
+            peak_source=None,
+            memory_bytes=job["memory_bytes"],
+            runtime_s=job["runtime_s"],
+            num_cpus=job["num_cpus"],
+            reason=result.reason,
+            signal=None,
+            warned_at=self._warned_at,
+            log_tail=None,
+            next=None,
+        )
+
+    def _used(self, exec_time: float, rusage: Any) -> Record:
+        """Give what the attempt used: the samples', or the kernel's peak where that is more and is the job's own."""
+        usage = self.usage
+        sampled, kernel = usage.peak_memory_bytes, rusage.ru_maxrss * 1024
+        known = kernel > own_peak_bytes() and kernel > (sampled or 0)
+        average = cpu_percent(rusage.ru_utime + rusage.ru_stime + self._tree.lost_cpu_s, exec_time)
+        peaks = [value for value in (usage.peak_cpu_percent, average) if value is not None]
+        return {
+            "peak_memory_bytes": kernel if known else sampled,
+            "avg_memory_bytes": usage.avg_memory_bytes,
+            "peak_cpu_percent": max(peaks) if peaks else None,
+            "avg_cpu_percent": average,
+            "peak_source": "kernel" if known else "sampled" if sampled else None,
+        }
+
+    def _with_log(self, ended: Record) -> Record:
+        if ended["status"] != "completed":
+            ended["log_tail"] = launch.tail(self._out[1])
+        elif self._mode.get("delete_on_success"):
+            for path in {path for path in self._out if path}:
+                with contextlib.suppress(OSError):
+                    os.unlink(path)
+        return ended
+
+    def _missing(self) -> bool:
+        return not all(os.path.exists(path) for path in self.job["output_files"])
+
+    def _event(self, kind: str, at: float, **facts: Any) -> Record:
+        job = self.job
+        return {
+            "type": "event",
+            "event": kind,
+            "at": at,
+            "workflow_id": job["workflow_id"],
+            "job_id": job["job_id"],
+            "run_id": job["run_id"],
+            "attempt_id": self.attempt_id,
+            **facts,
+        }

@@ -1,0 +1,165 @@
+"""What a worker reads: one `workflow` record, perhaps none, and `job` records; and the settings it draws from them."""
+
+import re
+import signal
+from typing import Any, NamedTuple
+
+from torc_tools import exits, states
+from torc_tools.core.outcome import Codes
+from torc_tools.exits import Failure
+from torc_tools.records import Record, may, need
+from torc_tools.shell.launch import STDIO_MODES
+
+_DEFAULTS: Record = {
+    "workflow_id": 0,
+    "run_id": 1,
+    "attempt_id": 1,
+    "priority": 0,
+    "num_cpus": 1,
+    "num_gpus": 0,
+    "num_nodes": 1,
+}
+_TRIGGERS = frozenset(
+    {
+        "on_workflow_start",
+        "on_workflow_complete",
+        "on_worker_start",
+        "on_worker_complete",
+        "on_jobs_ready",
+        "on_jobs_complete",
+    }
+)
+
+
+class Manifest(NamedTuple):
+    """The checked input of a worker. `workflow` is None for bare job lines."""
+
+    workflow: Record | None
+    jobs: list[Record]
+
+
+class Policy(NamedTuple):
+    """How jobs are bounded, stopped and watched; from execution_config and resource_monitor."""
+
+    limit_memory: bool
+    limit_runtime: bool
+    lead_s: float
+    headroom_s: float | None
+    termination_signal: int
+    codes: Codes
+    script_timeout_s: float
+    monitor: bool
+    series: bool
+    interval_s: float
+    use_pending_failed: bool
+    stdio: Record
+    wait_s: float
+
+
+def check(record: Record) -> None:
+    """Refuse a `job` or `workflow` record that a worker cannot use (65); others are let through."""
+    if record["type"] == "job":
+        _check_job(record)
+    elif record["type"] == "workflow":
+        for key, kind in (("workflow_id", int), ("run_id", int), ("token", str), ("output_dir", str)):
+            need(record, key, kind)
+        policy(record, ended_by_slurm=False)
+        for action in may(record, "actions", list) or []:
+            if action.get("trigger_type") not in _TRIGGERS:
+                raise Failure(exits.DATA, f"workflow: unknown trigger_type '{action.get('trigger_type')}'")
+
+
+def manifest(records: list[Record]) -> Manifest:
+    """Sort checked records into a manifest; give every job the fields that a hand-written line may leave out."""
+    workflows = [record for record in records if record["type"] == "workflow"]
+    if len(workflows) > 1:
+        raise Failure(exits.DATA, "more than one workflow record: a worker works for one workflow")
+    jobs = [_filled(record) for record in records if record["type"] == "job"]
+    if len({job["job_id"] for job in jobs}) < len(jobs):
+        raise Failure(exits.DATA, "a job_id occurs twice")
+    return Manifest(workflows[0] if workflows else None, jobs)
+
+
+def policy(workflow: Record | None, *, ended_by_slurm: bool) -> Policy:
+    """Draw the settings from a workflow record; `ended_by_slurm`: something else bounds the jobs' time.
+
+    Raises Failure(65) for values of the wrong kind.
+    """
+    config = (may(workflow, "config", dict) if workflow else None) or {}
+    execution = may(config, "execution_config", dict) or {}
+    monitor = may(config, "resource_monitor", dict) or {}
+    limits = execution.get("limit_resources") is not False
+    runtime = execution.get("limit_runtime")
+    return Policy(
+        limit_memory=limits,
+        limit_runtime=limits and (runtime is True or (runtime in (None, "auto") and not ended_by_slurm)),
+        lead_s=_number(execution, "sigterm_lead_seconds", 30),
+        headroom_s=_number(execution, "sigkill_headroom_seconds", None),
+        termination_signal=_signal(execution.get("termination_signal") or "SIGTERM"),
+        codes=Codes(
+            oom=_number(execution, "oom_exit_code", Codes().oom),
+            timeout=_number(execution, "timeout_exit_code", Codes().timeout),
+        ),
+        script_timeout_s=_number(execution, "recovery_script_timeout_seconds", 600),
+        monitor=monitor.get("enabled") is not False,
+        series=monitor.get("enabled") is not False and monitor.get("granularity") == "time_series",
+        interval_s=max(0.1, _number(monitor, "sample_interval_seconds", 10)),
+        use_pending_failed=bool(config.get("use_pending_failed")),
+        stdio=_stdio(may(execution, "stdio", dict)),
+        wait_s=_number(config, "compute_node_wait_for_new_jobs_seconds", 90),
+    )
+
+
+def _check_job(job: Record) -> None:
+    need(job, "job_id", int)
+    need(job, "command", str)
+    for key in ("workflow_id", "run_id", "attempt_id", "priority", "num_cpus", "num_gpus", "memory_bytes", "runtime_s"):
+        value = may(job, key, int)
+        if value is not None and value < 0 and key != "priority":
+            raise Failure(exits.DATA, f"job: '{key}' is {value}, below 0")
+    if may(job, "status", str) not in (None, *states.NAMES):
+        raise Failure(exits.DATA, f"job: unknown status '{job['status']}'")
+    for key in ("job_name", "invocation_script"):
+        may(job, key, str)
+    for key in ("waits_for", "output_files"):
+        may(job, key, list)
+    config = may(job, "config", dict) or {}
+    may(config, "env", dict)
+    _stdio(may(config, "stdio", dict))
+
+
+def _filled(job: Record) -> Record:
+    filled = {**_DEFAULTS, **{key: value for key, value in job.items() if value is not None}}
+    for key in ("memory_bytes", "runtime_s", "invocation_script", "failure_handler_id"):
+        filled.setdefault(key, None)
+    filled.setdefault("waits_for", [])
+    filled.setdefault("status", "blocked" if filled["waits_for"] else "ready")
+    filled.setdefault("job_name", f"job_{filled['job_id']}")
+    filled.setdefault("parent_failed", False)
+    filled.setdefault("cancel_on_blocking_job_failure", True)
+    filled.setdefault("output_files", [])
+    filled.setdefault("config", {})
+    return filled
+
+
+def _stdio(stdio: Record | None) -> Record:
+    mode = (stdio or {}).get("mode")
+    if mode is not None and mode not in STDIO_MODES:
+        raise Failure(exits.DATA, f"unknown stdio mode '{mode}' (one of {', '.join(STDIO_MODES)})")
+    return {key: value for key, value in (stdio or {}).items() if value is not None}
+
+
+def _number(config: Record, key: str, default: Any) -> Any:
+    value = may(config, key, (int, float))
+    return default if value is None else value
+
+
+def _signal(name: Any) -> int:
+    text = str(name).upper()
+    if text.isdigit() and 0 < int(text) < 65:
+        return int(text)
+    match = re.fullmatch(r"(?:SIG)?([A-Z0-9+]+)", text)
+    number = getattr(signal, f"SIG{match[1]}", None) if match else None
+    if not isinstance(number, signal.Signals):
+        raise Failure(exits.DATA, f"unknown signal '{name}' in termination_signal")
+    return int(number)

@@ -1,0 +1,144 @@
+"""From the input and the options of torc-work to a worker at work."""
+
+import argparse
+import os
+import secrets
+import time
+
+from torc_tools import exits
+from torc_tools.core.packing import Capacity
+from torc_tools.exits import Failure
+from torc_tools.flows import worker, worker_manifest
+from torc_tools.flows.worker import Terms, Worker
+from torc_tools.flows.worker_desk import Desk, Log
+from torc_tools.flows.worker_manifest import Policy
+from torc_tools.records import Record
+from torc_tools.shell import layout, liveness, machine, procs
+from torc_tools.shell.claims import Claims
+from torc_tools.shell.events import EventFile, Siblings
+from torc_tools.shell.loop import Loop
+from torc_tools.shell.pipe import Pipe
+
+check = worker_manifest.check
+_SLURM_HEADROOM_S = 60.0
+
+
+def work(records: list[Record], args: argparse.Namespace) -> None:
+    """Run the jobs among checked `records` as the options say.
+
+    Raises Failure(65) for input that makes no sense together, Failure(74) where events cannot be written.
+    """
+    manifest = worker_manifest.manifest(records)
+    slurm_job_id = os.environ.get("SLURM_JOB_ID")
+    policy = worker_manifest.policy(manifest.workflow, ended_by_slurm=_bounded(args, slurm_job_id))
+    workflow = manifest.workflow or _nameless(manifest.jobs)
+    workflow["output_dir"] = os.path.abspath(args.output_dir or workflow["output_dir"])
+    workflow.setdefault("submission_dir", os.getcwd())
+    name = layout.worker_name(workflow["workflow_id"], workflow["run_id"], slurm_job_id, os.getpid())
+    terms = _terms(args, policy, in_slurm=slurm_job_id is not None)
+    facts = _facts(args, workflow, terms, slurm_job_id)
+    loop = Loop(worker.SIGNALS)
+    procs.adopt_orphans()
+    real = manifest.workflow is not None
+    desk = Desk(workflow, policy, loop, _log(workflow, name, loop, real=real, quiet=args.quiet))
+    _make_folders(workflow["output_dir"])
+    worker.enter(workflow["submission_dir"])
+    one = Worker(
+        desk, manifest.jobs, terms, _claims(workflow, name, facts, real=real), _siblings(workflow, name, real=real)
+    )
+    worker.opening(desk, name, facts)
+    worker.close(desk, one.run())
+
+
+def _bounded(args: argparse.Namespace, slurm_job_id: str | None) -> bool:
+    """Say whether something else than its own runtime ends a job: an allocation, or this worker's time."""
+    return slurm_job_id is not None or args.time_limit is not None or args.end_time is not None
+
+
+def _nameless(jobs: list[Record]) -> Record:
+    """Make up the workflow record of bare job lines: no claims, no event file, output under torc_output."""
+    first = jobs[0] if jobs else {"workflow_id": 0, "run_id": 1}
+    about = {"workflow_id": first["workflow_id"], "run_id": first["run_id"]}
+    return {"type": "workflow", **about, "token": secrets.token_hex(16), "output_dir": "torc_output", "config": {}}
+
+
+def _terms(args: argparse.Namespace, policy: Policy, *, in_slurm: bool) -> Terms:
+    gpus = machine.gpus(os.environ)
+    if args.num_gpus is not None:
+        gpus = (gpus + [str(number) for number in range(args.num_gpus) if str(number) not in gpus])[: args.num_gpus]
+    counted = args.max_parallel_jobs is not None
+    capacity = Capacity(
+        args.num_cpus or (None if counted else machine.num_cpus()),
+        args.memory or (None if counted else machine.memory_bytes()),
+        args.num_gpus if args.num_gpus is not None else None if counted else len(gpus),
+        args.max_parallel_jobs,
+    )
+    end = _end(args)
+    requeue = args.on_signal == "requeue" if args.on_signal else not in_slurm
+    return Terms(capacity, gpus, end, _stop_at(end, policy, in_slurm=in_slurm), requeue)
+
+
+def _end(args: argparse.Namespace) -> float | None:
+    if args.time_limit is not None:
+        return time.monotonic() + float(args.time_limit)
+    return None if args.end_time is None else time.monotonic() + float(args.end_time) - time.time()
+
+
+def _stop_at(end: float | None, policy: Policy, *, in_slurm: bool) -> float | None:
+    """Give when jobs are told to end: the lead and the head room before the end, but never before half of the time."""
+    if end is None:
+        return None
+    headroom = policy.headroom_s
+    if headroom is None:
+        headroom = _SLURM_HEADROOM_S if in_slurm else 0.0
+    now = time.monotonic()
+    return max(end - headroom - policy.lead_s, now + (end - now) / 2)
+
+
+def _facts(args: argparse.Namespace, workflow: Record, terms: Terms, slurm_job_id: str | None) -> Record:
+    hostname, pid, pid_start = liveness.me()
+    restarts = os.environ.get("SLURM_RESTART_COUNT", "")
+    return {
+        "allocation_id": args.allocation_id or workflow.get("allocation_id"),
+        "slurm_job_id": slurm_job_id,
+        "restart_count": int(restarts) if restarts.isdigit() else 0,
+        "hostname": hostname,
+        "pid": pid,
+        "pid_start": pid_start,
+        "run_id": workflow["run_id"],
+        "num_cpus": terms.capacity.num_cpus,
+        "memory_bytes": terms.capacity.memory_bytes,
+        "num_gpus": terms.capacity.num_gpus,
+    }
+
+
+def _log(workflow: Record, name: str, loop: Loop, *, real: bool, quiet: bool) -> Log:
+    pipe = None if quiet else Pipe(loop)
+    path = os.path.join(layout.events_dir(workflow["output_dir"]), f"{name}.jsonl")
+    try:
+        return Log(EventFile(path) if real else None, pipe)
+    except OSError as error:
+        raise Failure(exits.IO, f"cannot make '{path}': {error.strerror}") from None
+
+
+def _make_folders(output_dir: str) -> None:
+    folder = os.path.dirname(layout.stdio_path(output_dir, (0, 0, 0, 0), "o"))
+    try:
+        os.makedirs(folder, exist_ok=True)
+    except OSError as error:
+        raise Failure(exits.IO, f"cannot make '{folder}': {error.strerror}") from None
+
+
+def _claims(workflow: Record, name: str, facts: Record, *, real: bool) -> Claims:
+    keys = ("hostname", "pid", "pid_start", "slurm_job_id", "restart_count")
+    who = {"worker": name, **{key: facts[key] for key in keys}}
+    folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+    return Claims(folder if real else None, who)
+
+
+def _siblings(workflow: Record, name: str, *, real: bool) -> Siblings | None:
+    if not real:
+        return None
+    folder = layout.events_dir(workflow["output_dir"])
+    offsets = workflow.get("event_offsets") or {}
+    return Siblings(folder, workflow["workflow_id"], workflow["token"], name, offsets)
