@@ -10,6 +10,7 @@ from pathlib import Path
 
 import manpages
 import pytest
+import recordspage
 import sources
 from prepared import SPEC, prepare
 
@@ -148,3 +149,8 @@ def test_tests_that_the_readme_names_exist() -> None:
     text = (sources.ROOT / "README.md").read_text()
     for file, name in re.findall(r"`(tests/test_\w+\.py)::(test_\w+)`", text):
         assert f"def {name}(" in (sources.ROOT / file).read_text(), f"{file}::{name}"
+
+
+def test_the_page_of_the_records_is_what_the_schemas_say() -> None:
+    """Every type in schemas/ and every field: run scripts/bless-schemas when a schema has changed."""
+    assert recordspage.split(recordspage.PAGE.read_text())[1] == recordspage.part()
