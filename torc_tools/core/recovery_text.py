@@ -124,19 +124,12 @@ def summary(workflow_id: int, counts: Plan, reset: int, ending: str) -> list[str
     return [*lines, f"Reset {reset} job(s). {ending}"]
 
 
-def reset_lines(named: int, dependents: int) -> list[str]:
-    """Give the lines that say what was reset: the jobs themselves, and what depends on them."""
-    lines = [f"  Reset {named} job(s)"]
-    return [*lines, f"  Reset {dependents} job(s) that depend on them"] if dependents else lines
-
-
-def dry_summary(workflow_id: int, counts: Plan, dependents: int, ending: str) -> list[str]:
+def dry_summary(workflow_id: int, counts: Plan, ending: str) -> list[str]:
     """Give the last lines of a dry run; `ending` says what would follow the reset ('restart the workflow here')."""
     if not counts.again:
-        return ["[DRY RUN] No recoverable jobs found.", "", RUN_FOR_REAL]
+        return ["[DRY RUN] No recoverable jobs found."]
     lines = [
         f"[DRY RUN] Would reset {counts.again} job(s) for retry",
-        *([f"[DRY RUN] Would reset {dependents} job(s) that depend on them"] if dependents else ()),
         "[DRY RUN] Would reinitialize workflow",
         "",
         f"[DRY RUN] Summary for workflow {workflow_id}",

@@ -10,6 +10,7 @@ from torc_tools.core.recovery_text import Plan, say_all
 from torc_tools.exits import Failure
 from torc_tools.flows import recovery
 from torc_tools.flows.recovery import Done, Request, Voice
+from torc_tools.records import Record
 from torc_tools.shell import lease, output, pipeline, stream
 
 RESTARTED = "Workflow restarted here."
@@ -27,21 +28,22 @@ def recover(request: Request, held: lease.Lease, *, interactive: bool, restart: 
     """Recover once. Raises Failure(1) where a precondition or the hook stops it, and what a stage fails with."""
     voice = Voice(beat=lambda: held.renew(after_s=lease.BEAT_S))
     recovery.sync(request, voice)
-    verdict = recovery.judge(recovery.look(request))
+    seen = recovery.look(request)
+    verdict = recovery.judge(seen)
     if verdict == "nothing":
         stream.say(recovery_text.NOTHING)
         return Outcome(exits.OK)
     if verdict == "run":
-        return _go_on(request, restart=restart)
+        return _go_on(request, seen.counts["ready"], restart=restart)
     raw, path = recovery.planned(request, voice), None
     if interactive:
         raw, path = recovery.edited(request, raw)
     return _with_plan(request, voice, raw, path, restart=restart)
 
 
-def _go_on(request: Request, *, restart: bool) -> Outcome:
+def _go_on(request: Request, ready: int, *, restart: bool) -> Outcome:
     """Go on with a recovery that had come as far as the reset."""
-    stream.say("Nothing failed since the last reset, and no worker runs: the workflow goes on.")
+    stream.say(f"{ready} job(s) are ready, and no worker runs: the workflow goes on.")
     if not restart:
         stream.say(NOT_RESTARTED.format(pipeline.text(recovery.restart_stage(request))))
     return Outcome(exits.OK, restart=restart)
@@ -70,13 +72,13 @@ def _with_plan(request: Request, voice: Voice, raw: bytes, path: str | None, *, 
 
 
 def _nothing(request: Request, counts: Plan, path: str | None, *, restart: bool) -> Outcome:
-    """End a recovery that runs no failed job again; ready jobs that nobody runs go on all the same."""
+    """End a recovery that runs no failed job again; jobs that an interrupted one left ready go on all the same."""
     _forget(path)
-    say_all(stream.say, recovery_text.nothing_recoverable(counts))
     ready = recovery.look(request).counts["ready"]
     if ready:
-        stream.say(f"{ready} job(s) are ready, and no worker runs: the workflow goes on with them.")
-    return Outcome(exits.EMPTY, restart=restart and bool(ready))
+        return _go_on(request, ready, restart=restart)
+    say_all(stream.say, recovery_text.nothing_recoverable(counts))
+    return Outcome(exits.EMPTY)
 
 
 def _forget(path: str | None) -> None:
@@ -86,7 +88,7 @@ def _forget(path: str | None) -> None:
 
 
 def _tell(request: Request, counts: Plan, done: Done, ending: str) -> None:
-    say_all(stream.say, recovery_text.reset_lines(done.named, done.dependents))
+    stream.say(f"  Reset {done.named} job(s)")
     stream.say("Reinitializing workflow...")
     say_all(stream.say, recovery_text.summary(request.workflow_id, counts, done.named, ending))
 
@@ -121,33 +123,40 @@ def show(request: Request, *, restart: bool) -> int:
 
 def preview(request: Request, *, restart: bool) -> int:
     """Say what a recovery would do; the store stays as it is, byte for byte. All stages start at once."""
-    voice = Voice()
     recovery.hook(request)
+    heard: list[str] = []
     sync = pipeline.Pipe(recovery.sync_stage(request))
     plan = pipeline.Pipe(*recovery.plan_stages(request))
-    change = pipeline.Pipe(*recovery.change_stages(request), feed=True)
+    change = recovery.Changing(request, heard.append)
     try:
         seen = recovery.look(request)
-        recovery.tell_sync(request, voice, sync.finish().checked())
         verdict = recovery.judge(seen)
+        recovery.tell_sync(request, Voice(), sync.finish().checked())
         if verdict != "recover":
             stream.say(recovery_text.NOTHING if verdict == "nothing" else "[DRY RUN] Would restart the workflow here")
             return exits.OK
         stream.say("Diagnosing failures...")
         raw = plan.finish().checked()
-        done = recovery.done(change.finish(raw).checked())
+        _proposed(request, recovery.adjustments(raw))
+        done = change.finish(raw)
     finally:
         for each in (sync, plan, change):
             each.stop()
-    return _previewed(request, raw, done, restart=restart)
-
-
-def _previewed(request: Request, raw: bytes, done: Done, *, restart: bool) -> int:
-    found = recovery.adjustments(raw)
-    counts = recovery_text.plan(found)
-    say_all(stream.say, recovery_text.proposals(found, dry_run=True))
-    if request.hook and counts.unknown_again:
-        stream.say(f"  {counts.unknown_again} job(s) with unknown failure cause (would run recovery hook)")
-    ending = "restart the workflow here" if restart else ""
-    say_all(stream.say, recovery_text.dry_summary(request.workflow_id, counts, done.dependents, ending))
+        say_all(stream.say, heard)
+    _previewed(request, recovery.counted(raw), seen.counts["ready"], restart=restart)
     return _receipt(done)
+
+
+def _proposed(request: Request, found: list[Record]) -> None:
+    say_all(stream.say, recovery_text.proposals(found, dry_run=True))
+    unknown = recovery_text.plan(found).unknown_again if request.hook else 0
+    if unknown:
+        stream.say(f"  {unknown} job(s) with unknown failure cause (would run recovery hook)")
+
+
+def _previewed(request: Request, counts: Plan, ready: int, *, restart: bool) -> None:
+    if ready and not counts.again:
+        stream.say(f"[DRY RUN] {ready} job(s) are ready, and no worker runs: the workflow would go on")
+        return
+    ending = "restart the workflow here" if restart else ""
+    say_all(stream.say, recovery_text.dry_summary(request.workflow_id, counts, ending))

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import orjson
 
-from torc_tools import exits, units
+from torc_tools import exits, records, units
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import Plan
 from torc_tools.exits import Failure
@@ -196,16 +196,44 @@ def edited(request: Request, raw: bytes) -> tuple[bytes, str]:
     return data, path
 
 
+class Changing:
+    """torc-apply and torc-reset, started together; each reads all it is given before it changes anything."""
+
+    def __init__(self, request: Request, hear: Callable[[str], None] | None) -> None:
+        """Start both."""
+        apply, reset = change_stages(request)
+        self._workflow_id = request.workflow_id
+        self._apply = pipeline.Pipe(apply, feed=True, hear=hear)
+        self._reset = pipeline.Pipe(reset, feed=True, hear=hear)
+
+    def finish(self, raw: bytes) -> Done:
+        """Apply a plan, then reset its jobs. Where applying fails, nothing is reset. Raises Failure with its status."""
+        applied = self._apply.finish(raw).checked()
+        return _done(self._workflow_id, applied, self._reset.finish(applied).checked())
+
+    def stop(self) -> None:
+        """Stop what still runs."""
+        self._apply.stop()
+        self._reset.stop()
+
+
 def carry_out(request: Request, voice: Voice, raw: bytes) -> Done:
     """Apply a plan and reset its jobs; give what was done. Raises Failure with the status of the stage that failed."""
-    return done(pipeline.run(*change_stages(request), data=raw, hear=voice.hear).checked())
+    changing = Changing(request, voice.hear)
+    try:
+        return changing.finish(raw)
+    finally:
+        changing.stop()
 
 
-def done(output: bytes) -> Done:
-    """Read the output of the change stages."""
-    reset = [each.get("because") for each in parse(output) if each["type"] == "reset"]
-    named = reset.count("named")
-    return Done(named, len(reset) - named, output)
+def _done(workflow_id: int, applied: bytes, reset: bytes) -> Done:
+    """Join what the two stages wrote: the `applied` records, then what was reset and what was passed on."""
+    lines = [line for line in applied.splitlines() if line.startswith(b'{"type":"applied"')]
+    lines += [line for line in reset.splitlines() if not line.startswith((b'{"type":"begin"', b'{"type":"end"'))]
+    named = reset.count(b'"because":"named"')
+    framed = [orjson.dumps(records.begin("torc-recover", workflow_id)), *lines]
+    framed.append(orjson.dumps({"type": "end", "stage": "torc-recover", "count": len(lines)}))
+    return Done(named, reset.count(b'"because":"dependent"'), b"\n".join(framed) + b"\n")
 
 
 def adjustments(raw: bytes) -> list[Record]:

@@ -195,7 +195,7 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, seen: pa
         return Ended(exits.EMPTY)
     say_all(say, ["", "Resetting failed jobs..."])
     done = recovery.carry_out(request, watcher.voice, raw)
-    say_all(say, recovery_text.reset_lines(done.named, done.dependents))
+    say(f"  Reset {done.named} job(s)")
     say("Restarting the workflow here...")
     pause = _start(watcher, state, pace.started(pace.recovered(_memory(state), seen), seen))
     say_all(say, ["", "Recovery initiated. Resuming monitoring..."])
