@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     reason: str | None
 
 
-def outcome(exit_code: int, stop: str | None, killed: bool, codes: Codes) -> Outcome:
+def outcome(exit_code: int, stop: str | None, codes: Codes, *, killed: bool = False) -> Outcome:
     """Give the outcome of a process that ended with `exit_code` (below 0: minus the signal's number).
 
     `stop` is why we stopped it (None: we did not), `killed` whether it needed SIGKILL. A job that ends by itself after

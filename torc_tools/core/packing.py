@@ -7,7 +7,8 @@ finding the first that fits looks at a handful of buckets, however many jobs wai
 import heapq
 from typing import NamedTuple
 
-_NEVER = (1 << 62, 1 << 62, 1 << 62)  # what an empty bucket needs
+_ENDLESS = 1 << 62  # is free where a resource does not count
+_NEVER = (2 * _ENDLESS,) * 3  # what an empty bucket needs
 
 
 class Need(NamedTuple):
@@ -34,8 +35,8 @@ class Packer:
     def __init__(self, capacity: Capacity) -> None:
         """Start with everything free and no job."""
         self.capacity = capacity
-        self._free = [_NEVER[0] if part is None else part for part in capacity[:3]]
-        self._slots = _NEVER[0] if capacity.slots is None else capacity.slots
+        self._free = [_ENDLESS if part is None else part for part in capacity[:3]]
+        self._slots = _ENDLESS if capacity.slots is None else capacity.slots
         self._buckets: dict[tuple[int, ...], list[tuple[int, int]]] = {}
         self._taken: dict[int, Need] = {}
         self._tree = _Tree([])

@@ -80,7 +80,7 @@ class Actions:
     def stuck(self) -> bool:
         """Say whether nothing that this worker has can go on; jobs gated by an action that cannot fire are let go.
 
-        An action waits for all jobs it names; where one of these waits for another of them, waiting would last for ever.
+        An action waits for all jobs it names; where one of these waits for another, that would last for ever.
         """
         if self.holding or self._elsewhere or not self._board.gated:
             return not self._board.waiting() and not self.waiting()

@@ -66,7 +66,7 @@ class Chain:
         self._desk.loop.child(pid, self._ended)
 
     def _ended(self, exit_code: int, _rusage: Any) -> None:
-        self._next(outcome(exit_code, None, False, Codes()).return_code)
+        self._next(outcome(exit_code, None, Codes()).return_code)
 
     def _finish(self, code: int) -> None:
         self.over = True

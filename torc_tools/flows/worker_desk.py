@@ -45,7 +45,7 @@ class Desk:
     """The tools of one worker."""
 
     def __init__(self, workflow: Record, policy: Policy, loop: Loop, log: Log) -> None:
-        """Take the `workflow` record (for bare job lines one that the caller made up), the settings, the loop, the log."""
+        """Take the `workflow` record (made up for bare job lines), the settings, the loop, the log."""
         self.workflow, self.policy, self.loop, self.log = workflow, policy, loop, log
         self.shell = Shell()
         self.output_dir: str = workflow["output_dir"]

@@ -12,7 +12,7 @@ from torc_tools.core import outcome
 from torc_tools.core.usage import Usage, cpu_percent
 from torc_tools.flows.worker_desk import Desk, after_lead, own_peak_bytes
 from torc_tools.records import Record
-from torc_tools.shell import launch, liveness, trees
+from torc_tools.shell import launch, trees
 
 MEMORY_LOOK_S = 0.25  # how often memory is compared with the limit
 FIRST_LOOKS_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # ages at which a young job is sampled, before the interval takes over
@@ -44,6 +44,7 @@ class Attempt:
         script = job["invocation_script"]
         command = f"{script} {job['command']}" if script else job["command"]
         env = desk.job_env(job, self.attempt_id, self.gpus)
+        before = launch.boot_ticks()
         try:
             self.pid = desk.shell.start(command, env, self._out)
         except (OSError, ValueError) as error:
@@ -53,9 +54,8 @@ class Attempt:
         self._mark = f"TORC_JOB_MARK={env['TORC_JOB_MARK']}".encode()
         desk.trees[self._mark] = self._tree
         desk.loop.child(self.pid, self._over)
-        desk.log.write(
-            self._event("started", self.started_at, pid=self.pid, pid_start=liveness.start_ticks(self.pid) or 0)
-        )
+        start = launch.start_ticks(self.pid, before)
+        desk.log.write(self._event("started", self.started_at, pid=self.pid, pid_start=start))
         self._watch()
 
     def stop(self, reason: str) -> None:
@@ -129,7 +129,7 @@ class Attempt:
         self.desk.trees.pop(self._mark, None)
         trees.kill(self.desk.orphanage.leave(self._tree))
         self.desk.look_for_orphans()
-        result = outcome.outcome(exit_code, self.stop_reason, self._killed, self.desk.policy.codes)
+        result = outcome.outcome(exit_code, self.stop_reason, self.desk.policy.codes, killed=self._killed)
         if result.status == states.COMPLETED and self._missing():
             result = outcome.Outcome(states.FAILED, 1, "missing_output")
         ended = self._ended(result, exec_time)

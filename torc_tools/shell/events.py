@@ -86,7 +86,7 @@ class Siblings:
         self._seen_at = -1 if recent else changed
         for name in names:
             stem = name.removesuffix(".jsonl")
-            if name.startswith(self._prefix) and stem != name and stem != self._own and stem not in self._files:
+            if name.startswith(self._prefix) and stem not in (name, self._own) and stem not in self._files:
                 self._add(stem, os.path.join(self._folder, name))
 
     def _add(self, stem: str, path: str) -> None:

@@ -3,7 +3,10 @@
 import os
 import shutil
 import signal
+import time
 from collections.abc import Mapping
+
+from torc_tools.shell import liveness
 
 _DEFAULT_SIGNALS = [
     signal.SIGPIPE,
@@ -74,6 +77,21 @@ def tail(path: str | None, size: int = 4096) -> str | None:
             return file.read(size).decode(errors="replace") or None
     except OSError:
         return None
+
+
+def boot_ticks() -> int:
+    """Give the time since boot in the unit of /proc/PID/stat; 0 where the system does not say."""
+    if not hasattr(time, "CLOCK_BOOTTIME"):
+        return 0
+    return time.clock_gettime_ns(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK") // 1_000_000_000
+
+
+def start_ticks(pid: int, before: int) -> int:
+    """Give when a process just started, in clock ticks since boot; `before` is the time before its start.
+
+    Its own file in /proc says so too, but makes the reader wait until the process has loaded its program.
+    """
+    return before if before == boot_ticks() else liveness.start_ticks(pid) or before
 
 
 def _open(output: Output) -> list[int | None]:
