@@ -19,7 +19,7 @@ _SIZES = ("num_cpus", "memory_bytes", "num_gpus")
 def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
     """Give what may run the workflow's jobs: allocations that have not ended, and live workers that have none.
 
-    Keys: kind status is_alive (null: nobody here can know) allocation_id slurm_job_id hostname pid, what it holds
+    They are `allocation` records: kind status is_alive (null: nobody here can know) allocation_id slurm_job_id hostname pid, what it holds
     (num_cpus memory_bytes num_gpus, null while unknown), heartbeat_at, left_s (null: no end known), slurm_reason.
     """
     query = "SELECT * FROM worker WHERE workflow_id = ? AND ended_at IS NULL ORDER BY started_at"
@@ -47,6 +47,8 @@ def _allocation(workflow: Record, row: Record, worker: Record | None) -> Record:
     """Make the entry of an allocation, `worker` being the last one known in it."""
     config = orjson.loads(row["config"])
     return {
+        "type": "allocation",
+        "workflow_id": row["workflow_id"],
         "allocation_id": row["allocation_id"],
         "kind": row["kind"],
         "status": row["status"],
@@ -62,6 +64,8 @@ def _allocation(workflow: Record, row: Record, worker: Record | None) -> Record:
 def _loose(workflow: Record, worker: Record) -> Record:
     """Make the entry of a worker that no allocation of the store stands for: torc-work called by hand."""
     return {
+        "type": "allocation",
+        "workflow_id": worker["workflow_id"],
         "allocation_id": None,
         "kind": "worker",
         "status": "active",
