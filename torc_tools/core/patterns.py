@@ -6,7 +6,7 @@ kernel or of Slurm; the others are words of programs, and only as good as the pr
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 
@@ -29,7 +29,7 @@ TABLE = (
     _Row("oom", "certain", ("oom_kill event",), r"Detected \d+ oom_kill events? in "),
     _Row("oom", "certain", ("oom-kill event",), r"oom-kill event\(s\) in (StepId=|step )"),
     _Row("oom", "certain", ("out of memory", "task"), r"task \d+\S*: Out Of Memory"),
-    _Row("oom", "certain", ("exceeded", "memory limit"), r"exceeded (job|step) memory limit"),
+    _Row("oom", "certain", ("memory limit", "exceeded"), r"exceeded (job|step) memory limit"),
     _Row("oom", "certain", ("memory limit", "being killed"), r"exceeded (virtual )?memory limit .*being killed"),
     _Row("oom", "certain", ("out of memory: kill",), r"Out of memory: Kill(ed)? process \d+"),
     _Row("timeout", "certain", ("due to time limit",), r"CANCELLED AT \S+ DUE TO TIME LIMIT"),
@@ -54,6 +54,20 @@ TABLE = (
     _Row("transient", "weak", ("connection reset",)),
     _Row("transient", "weak", ("temporary failure in name resolution",)),
 )
+_STEMS = (
+    "memory",
+    "oom",
+    "due to",
+    "allocat",
+    "bad_alloc",
+    "overhead",
+    "space left",
+    "quota",
+    "file",
+    "connect",
+    "tempor",
+)
+_BY_STEM = tuple((stem, tuple(row for row in TABLE if stem in row.words[0])) for stem in _STEMS)  # one search for many
 _COMPILED = {row.pattern: re.compile(row.pattern, re.IGNORECASE | re.MULTILINE) for row in TABLE if row.pattern}
 _SHOWN = 200  # characters of a line that become evidence
 
@@ -63,14 +77,19 @@ def marks(text: str) -> list[Mark]:
     low = text.lower()
     if len(low) != len(text):  # some capitals have longer small letters: positions would not agree
         text = low
+    rows = {row for stem, rows in _BY_STEM if stem in low for row in rows}
+    if not rows:
+        return []
     found: dict[tuple[str, str], Mark] = {}
-    for mark in _found(text, low):
+    for mark in _found(text, low, rows):
         found.setdefault((mark.cause, mark.certainty), mark)
     return list(found.values())
 
 
-def _found(text: str, low: str) -> Iterator[Mark]:
+def _found(text: str, low: str, rows: Container[_Row]) -> Iterator[Mark]:
     for row in TABLE:
+        if row not in rows:
+            continue
         at = low.find(row.words[0])
         if at < 0 or not all(word in low for word in row.words[1:]):
             continue

@@ -13,11 +13,11 @@ _COLUMNS = """j.job_id, j.workflow_id, j.name AS job_name, j.status AS job_statu
     t.memory_bytes, t.runtime_s, t.num_cpus, t.facts, j.resource_requirements_id,
     r.memory_bytes AS now_memory, r.runtime_s AS now_runtime, coalesce(r.num_cpus, 1) AS now_cpus"""
 _FAILED = f"({states.FAILED}, {states.TERMINATED})"
-_LATEST = f"""SELECT {_COLUMNS} FROM job j
+_IDS = f"SELECT job_id FROM job WHERE workflow_id = ? AND status IN {_FAILED}"
+_LATEST = f"""SELECT {_COLUMNS} FROM json_each(?) e CROSS JOIN job j ON j.job_id = e.value
     LEFT JOIN result t ON t.result_id = (SELECT x.result_id FROM result x WHERE x.job_id = j.job_id
         ORDER BY x.run_id DESC, x.attempt_id DESC LIMIT 1)
-    LEFT JOIN resource_requirements r ON r.resource_requirements_id = j.resource_requirements_id
-    WHERE j.workflow_id = ? AND j.status IN {_FAILED}"""
+    LEFT JOIN resource_requirements r ON r.resource_requirements_id = j.resource_requirements_id"""
 _EVERY = f"""SELECT {_COLUMNS} FROM job j
     JOIN result t ON t.job_id = j.job_id AND t.status IN {_FAILED}
     LEFT JOIN resource_requirements r ON r.resource_requirements_id = j.resource_requirements_id
@@ -34,11 +34,12 @@ def failed(
     The result is the job's latest; a job that has none gets one without return code. `all_runs` gives every failed
     attempt of every job instead. The result has `same_failures`: how many results of the job have its code and reason.
     """
-    query = _EVERY if all_runs else _LATEST
-    if job_ids is not None:
-        query += f" AND j.job_id IN ({', '.join(str(int(each)) for each in job_ids)})"
-    rows = db.execute(query + " ORDER BY j.job_id, t.run_id, t.attempt_id", (workflow_id,))
-    return (_pair(db, row) for row in rows)
+    wanted = None if job_ids is None else set(job_ids)
+    if all_runs:
+        rows = db.execute(f"{_EVERY} ORDER BY j.job_id, t.run_id, t.attempt_id", (workflow_id,))
+        return (_pair(db, row) for row in rows if wanted is None or row["job_id"] in wanted)
+    ids = sorted(row[0] for row in db.execute(_IDS, (workflow_id,)) if wanted is None or row[0] in wanted)
+    return (_pair(db, row) for row in db.execute(_LATEST, (orjson.dumps(ids).decode(),)))  # in the order of the ids
 
 
 def _pair(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[Record, Record]:
