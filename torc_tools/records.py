@@ -10,13 +10,20 @@ from torc_tools.exits import DATA, Failure
 
 Record = dict[str, Any]
 
+_MOST = 2**63  # what SQLite's integers hold
+
 VERSION = 1  # of the stream: bumped when the meaning of any field changes
 
 
 def need(record: Record, key: str, kind: type | tuple[type, ...]) -> Any:
-    """Give record[key] checked to be of `kind` (bool is no int). Raises Failure(65) naming the record and the key."""
+    """Give record[key] checked to be of `kind` (bool is no int). Raises Failure(65) naming the record and the key.
+
+    Integers of more than 64 bits are refused: the store cannot hold them.
+    """
     value = record.get(key)
-    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+    if type(value) is kind and (kind is not int or -_MOST <= value < _MOST):
+        return value
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or _too_large(value):
         raise Failure(
             DATA, f"{record.get('type', 'record')}: '{key}' is {_shown(record, key)}, expected {_kinds(kind)}"
         )
@@ -25,13 +32,16 @@ def need(record: Record, key: str, kind: type | tuple[type, ...]) -> Any:
 
 def may(record: Record, key: str, kind: type | tuple[type, ...]) -> Any:
     """Give record[key] checked as `need` does, or None where it is absent or null."""
-    return None if record.get(key) is None else need(record, key, kind)
+    value = record.get(key)
+    if value is None or (type(value) is kind and kind is not int):
+        return value
+    return need(record, key, kind)
 
 
 def need_ids(record: Record, key: str) -> list[int]:
-    """Give a list of ids, checked to be a non-empty list of integers."""
+    """Give a list of ids, checked to be a non-empty list of positive integers."""
     values = need(record, key, list)
-    if not values or not all(isinstance(value, int) and not isinstance(value, bool) for value in values):
+    if not values or not all(type(value) is int and 0 < value < _MOST for value in values):
         raise Failure(DATA, f"{record.get('type', 'record')}: '{key}' is not a list of ids")
     return list(values)
 
@@ -58,6 +68,10 @@ def replace(records: Iterable[Record], kind: str, change: Callable[[Record], Ite
             yield from change(record)
         else:
             yield record
+
+
+def _too_large(value: Any) -> bool:
+    return isinstance(value, int) and not -_MOST <= value < _MOST
 
 
 def _shown(record: Record, key: str) -> str:
