@@ -73,7 +73,7 @@ event_lists = st.lists(
 @given(event_lists)
 def test_taking_the_same_lines_twice_in_a_row_changes_nothing_more(events):
     """A job never goes back to an older attempt or to another run."""
-    lives = {job: (states.READY, 1, 1) for job in (1, 2, 3)}
+    lives = dict.fromkeys((1, 2, 3), (states.READY, 1, 1))
     ledger = taken(lives, *events)
     for job, life in ledger.lives.items():
         assert life[1] == 1

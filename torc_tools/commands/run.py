@@ -5,7 +5,9 @@ import os
 import sqlite3
 from collections.abc import Sequence
 
-from torc_tools import exits, records
+from torc_tools import exits, records, units
+from torc_tools.core import commandlines
+from torc_tools.core.planning import Plan
 from torc_tools.exits import Failure
 from torc_tools.flows import creation, fold, running
 from torc_tools.shell import options, output, store, stream
@@ -16,18 +18,28 @@ SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5")
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
     made = options.parser("torc-run", "Run a workflow on this machine: a stored one, a spec, or plain command lines.")
-    made.add_argument("what", metavar="SPEC|WORKFLOW", nargs="?", help="a spec file (- for standard input) or a workflow id")
+    made.add_argument(
+        "what", metavar="SPEC|WORKFLOW", nargs="?", help="a spec file (- for standard input) or a workflow id"
+    )
     lines = made.add_argument_group("plain command lines instead of a spec")
     lines.add_argument("-c", "--command", action="append", metavar="CMD", help="a job that runs CMD; may be repeated")
-    lines.add_argument("-C", "--command-file", metavar="FILE", help="a job for each line of FILE (- for standard input)")
-    lines.add_argument("--param", action="append", metavar="NAME=VALUES", help="run each CMD for every value, as {NAME}: i=1:10")
+    lines.add_argument(
+        "-C", "--command-file", metavar="FILE", help="a job for each line of FILE (- for standard input)"
+    )
+    lines.add_argument(
+        "--param", action="append", metavar="NAME=VALUES", help="run each CMD for every value, as {NAME}: i=1:10"
+    )
     lines.add_argument("--link", choices=("product", "zip"), default="product", help="how several --param combine")
     lines.add_argument("--name", help="the workflow's name")
     limits = made.add_argument_group("what may be used")
-    limits.add_argument("-j", "--max-parallel-jobs", type=options.identifier, metavar="N", help="jobs at a time, at most")
-    limits.add_argument("--num-cpus", type=options.identifier, metavar="N", help="CPUs (default: those of this process)")
+    limits.add_argument(
+        "-j", "--max-parallel-jobs", type=options.identifier, metavar="N", help="jobs at a time, at most"
+    )
+    limits.add_argument(
+        "--num-cpus", type=options.identifier, metavar="N", help="CPUs (default: those of this process)"
+    )
     limits.add_argument("--memory", type=options.memory, metavar="SIZE", help="memory for all jobs together")
-    limits.add_argument("--num-gpus", type=options.identifier, metavar="N", help="GPUs")
+    limits.add_argument("--num-gpus", type=options.count, metavar="N", help="GPUs")
     limits.add_argument("--time-limit", type=options.duration, metavar="DURATION", help="stop jobs after this time")
     limits.add_argument("--end-time", metavar="TIME", help="stop jobs at this time (ISO 8601 or Unix seconds)")
     made.add_argument("-i", "--ignore-missing-data", action="store_true", help="start though input files are missing")
@@ -53,22 +65,42 @@ def _opened(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, in
         if args.what:
             raise Failure(exits.USAGE, f"either command lines or '{args.what}', not both")
         db = store.create(path)
-        return db, creation.from_commands(db, args)
+        spec = commandlines.spec(_command_lines(args), args.param or (), args.link, args.name or "")
+        return db, _created(db, creation.plan_spec(spec, "command lines"), args)
     if args.what is None:
         raise Failure(exits.USAGE, "what to run? give a spec, a workflow id, -c CMD or -C FILE")
     if args.what == "-" or args.what.endswith(SPEC_ENDINGS) or os.path.isfile(args.what):
         db = store.create(path)
-        return db, creation.from_file(db, args.what, args)
+        return db, _created(db, creation.plan_file(args.what), args)
     if not args.what.isdigit():
         raise Failure(exits.NO_INPUT, f"no such spec: '{args.what}'")
     return fold.opened(path, int(args.what)), int(args.what)
 
 
+def _command_lines(args: argparse.Namespace) -> list[str]:
+    """Give the commands of -c, then those of the file of -C."""
+    from_file = commandlines.lines(stream.text(args.command_file)) if args.command_file else []
+    return [*(args.command or ()), *from_file]
+
+
+def _created(db: sqlite3.Connection, plan: Plan, args: argparse.Namespace) -> int:
+    """Store a plan and say so."""
+    workflow_id = creation.save(db, plan, args.output_dir or "torc_output")
+    stream.say(f"Created workflow {workflow_id} with {len(plan.names)} jobs")
+    return workflow_id
+
+
 def _worker_options(args: argparse.Namespace) -> list[str]:
-    """Give the options that torc-work takes over."""
-    names = ("max_parallel_jobs", "num_cpus", "memory", "num_gpus", "time_limit", "end_time")
-    given = [(name, getattr(args, name)) for name in names]
-    return [f"--{name.replace('_', '-')}={value}" for name, value in given if value is not None]
+    """Give the options that torc-work takes over, in its own spelling."""
+    given = {
+        "max-parallel-jobs": args.max_parallel_jobs,
+        "num-cpus": args.num_cpus,
+        "memory": args.memory and units.format_memory(args.memory),
+        "num-gpus": args.num_gpus,
+        "time-limit": args.time_limit and units.format_duration(args.time_limit),
+        "end-time": args.end_time,
+    }
+    return [f"--{name}={value}" for name, value in given.items() if value is not None]
 
 
 def run() -> None:

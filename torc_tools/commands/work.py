@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--memory", metavar="SIZE", type=options.memory, help="memory to give away (default: this machine's)"
     )
-    made.add_argument("--num-gpus", metavar="N", type=_count, help="GPUs to give away (default: this machine's)")
+    made.add_argument("--num-gpus", metavar="N", type=options.count, help="GPUs to give away (default: this machine's)")
     end = made.add_mutually_exclusive_group()
     end.add_argument("--time-limit", metavar="DURATION", type=options.duration, help="end after this time")
     end.add_argument("--end-time", metavar="TIME", type=_moment, help="end at this time (ISO 8601 or Unix seconds)")
@@ -57,12 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     records = stream.whole(stream.read(args.file), working.check)
     working.work(records, args)
     return exits.OK
-
-
-def _count(text: str) -> int:
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"not a count: '{text}'")
-    return int(text)
 
 
 def _moment(text: str) -> float:

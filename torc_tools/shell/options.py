@@ -79,6 +79,13 @@ def natural(text: str) -> int:
     return 0 if text == "0" else identifier(text)
 
 
+def count(text: str) -> int:
+    """Read a count: an integer of at least 0."""
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"not a count: '{text}'")
+    return int(text)
+
+
 def identifiers(text: str) -> list[int]:
     """Read ids between commas: '7,8,9'."""
     return [identifier(part.strip()) for part in text.split(",")]

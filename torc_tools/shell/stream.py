@@ -37,6 +37,15 @@ def read(file: str | None = None) -> Iterator[Record]:
             raise Failure(exits.IO, f"cannot read '{file or '-'}': {error.strerror}") from None
 
 
+def text(file: str) -> str:
+    """Give a text file whole ('-': standard input). Raises Failure(65) where it is not UTF-8, else as `read`."""
+    try:
+        with _opened(file) as lines:
+            return b"".join(lines).decode()
+    except UnicodeDecodeError:
+        raise Failure(exits.DATA, f"not UTF-8 text: '{file}'") from None
+
+
 def whole(records: Iterable[Record], check: Callable[[Record], object] | None = None) -> list[Record]:
     """Read all records, each through `check`; leave the framing out.
 
