@@ -16,12 +16,14 @@ ALLOWED = {
     "commands": {"ground", "core", "shell", "flows"},
 }
 PURE = {  # what core may take from the standard library: nothing that sees clock, file, environment or process
-    "ast", "bisect", "collections", "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions",
+    "ast", "bisect", "collections", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions",
     "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "shlex", "string",
     "textwrap", "typing", "unicodedata",
 }  # fmt: skip
 IMPURE_NAMES = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
+WORLDLY = {"datetime", "date", "os", "time"}
 IMPURE_ATTRIBUTES = {"environ", "getenv", "now", "today", "utcnow"}
+TWO_FILES = {"rich": ["torc_tools/shell/output.py", "torc_tools/shell/progress.py"]}  # tables, and progress bars
 ONE_FILE = ("yaml", "json5", "psutil", "rich", "jmespath", "plotly", "sh")
 SLOW = {*ONE_FILE, "jsonschema", "mcp", "isodate"}  # imported inside a function only
 
@@ -69,7 +71,7 @@ def test_core_and_ground_see_no_world(path: Path) -> None:
     for node in ast.walk(tree):
         if isinstance(node, ast.Name):
             assert node.id not in IMPURE_NAMES, f"{sources.label(path)}:{node.lineno} uses {node.id}"
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in WORLDLY:
             assert node.attr not in IMPURE_ATTRIBUTES, f"{sources.label(path)}:{node.lineno} uses .{node.attr}"
 
 
@@ -85,7 +87,8 @@ def test_third_party_modules_are_imported_in_one_file_each() -> None:
     homes: dict[str, set[str]] = {}
     for root, path, _, _ in third_party():
         homes.setdefault(root, set()).add(sources.label(path))
-    assert {root: sorted(files) for root, files in homes.items() if root in ONE_FILE and len(files) > 1} == {}
+    many = {root: sorted(files) for root, files in homes.items() if root in ONE_FILE and len(files) > 1}
+    assert {root: files for root, files in many.items() if files != TWO_FILES.get(root)} == {}
 
 
 def test_slow_modules_are_imported_where_they_are_used() -> None:

@@ -67,8 +67,16 @@ CALLS = {
     "torc-work": Call((), line(JOB), "job"),
     "torc-workflows": Call(()),
 }
+TALKERS = {  # commands that say words on stderr while they work, and why
+    "torc-create": "which workflow it made",
+    "torc-recover": "the steps of a recovery, as they are taken",
+    "torc-reset": "the dependents, before they are reset",
+    "torc-run": "how many jobs wait for what",
+    "torc-watch": "the steps of a recovery, as they are taken",
+}
 SINKS = ("torc-apply", "torc-reset", "torc-work")  # read all input before they change anything
 NOT = {  # (row, command): why the row means nothing there
+    ("stdout", "torc-watch"): "writes no records: its lines are for people",
     ("store", "torc-heuristics"): "opens no store",
     ("store", "torc-sample"): "opens no store",
     ("store", "torc-work"): "never opens the store",
@@ -97,11 +105,16 @@ def call(name: str, stdin: bytes | None = None, line: str = '"$@"', **env: str) 
 
 
 def refused(done: "subprocess.CompletedProcess[bytes]", name: str, status: int) -> str:
-    """Check that a command ended with `status` and one line on stderr that begins with its name; give the line."""
+    """Check that a command ended with `status` and one line on stderr that begins with its name; give the line.
+
+    What a talker said before is left out.
+    """
     text = done.stderr.decode()
-    assert (done.returncode, text.count("\n")) == (status, 1), text
-    assert text.startswith(f"{name}: "), text
-    return text
+    assert (done.returncode, "Traceback" in text) == (status, False), text
+    lines = text.splitlines()
+    assert len(lines) == 1 or (name in TALKERS and lines), text
+    assert lines[-1].startswith(f"{name}: "), text
+    return lines[-1]
 
 
 def state(path: Path) -> list[object]:
@@ -144,18 +157,18 @@ def test_stdin_closed(name: str) -> None:
         assert "standard input" in refused(done, name, exits.IO)
 
 
-@pytest.mark.parametrize("name", sources.COMMANDS)
+@pytest.mark.parametrize("name", applies("stdout"))
 def test_stdout_closed(name: str) -> None:
     refused(call(name, line='exec "$@" >&-'), name, exits.IO)
 
 
-@pytest.mark.parametrize("name", sources.COMMANDS)
+@pytest.mark.parametrize("name", applies("stdout"))
 def test_stdout_full(name: str) -> None:
     text = refused(call(name, line='exec "$@" >/dev/full'), name, exits.IO)
     assert "No space left on device" in text
 
 
-@pytest.mark.parametrize("name", sources.COMMANDS)
+@pytest.mark.parametrize("name", applies("stdout"))
 def test_reader_gone(name: str) -> None:
     """The pipe's reader is gone before the first record: 141, silent."""
     reader, writer = os.pipe()
@@ -167,7 +180,8 @@ def test_reader_gone(name: str) -> None:
         )  # fmt: skip
     finally:
         os.close(writer)
-    assert (done.returncode, done.stderr) == (exits.PIPE, b"")
+    assert done.returncode == exits.PIPE, done.stderr.decode()
+    assert done.stderr == b"" or (name in TALKERS and b"cannot" not in done.stderr), done.stderr.decode()
 
 
 @pytest.mark.parametrize("name", ["torc-heuristics"])
@@ -225,7 +239,7 @@ def test_a_missing_field(name: str, work_dir: Path) -> None:
     assert stdin is not None
     text = refused(call(name, stdin + line({"type": owns})), name, exits.DATA)
     assert text.startswith(f"{name}: line 2: {owns}: '")
-    assert " is missing, expected " in text
+    assert " is missing, expected " in text or " is not a list of ids" in text
     assert state(work_dir / "torc.db") == before
 
 
