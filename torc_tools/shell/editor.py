@@ -1,9 +1,6 @@
 """The user's editor on a text of ours, as `git rebase -i` does it."""
 
 import os
-import shlex
-import subprocess
-import tempfile
 
 from torc_tools import exits
 from torc_tools.exits import Failure
@@ -14,6 +11,10 @@ def edit(text: str, prefix: str) -> tuple[str, str]:
 
     The caller removes the file once it is of no more use. Raises Failure(1) where the editor fails: the file is kept.
     """
+    import shlex
+    import subprocess
+    import tempfile
+
     command = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     descriptor, path = tempfile.mkstemp(prefix=prefix, suffix=".jsonl")
     with open(descriptor, "w", encoding="utf-8") as file:
