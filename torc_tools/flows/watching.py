@@ -137,7 +137,7 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
     if isinstance(step, pace.Recover):
         return _recover(watcher, state, step, view.seen)
     if isinstance(step, pace.Start):
-        watcher.log.say(f"Auto-schedule: {step.why}")
+        watcher.log.say(f"{'Auto-schedule: ' if watcher.policy.auto_schedule else ''}{step.why}")
         return _start(watcher, state, pace.started(memory, view.seen))
     _keep(watcher, state)
     return Pause(step.seconds, view.processes)

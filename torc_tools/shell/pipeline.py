@@ -77,7 +77,8 @@ class Pipe:
         try:
             writer = self._feed(data)
             output = self._processes[-1].stdout
-            stdout = output.read() if output else b""
+            with output or contextlib.nullcontext():
+                stdout = output.read() if output else b""
             statuses = [process.wait() for process in self._processes]
             if writer:
                 writer.join()
