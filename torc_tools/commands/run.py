@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torc_tools import exits, records, units
 from torc_tools.core import commandlines
-from torc_tools.core.planning import Plan
+from torc_tools.core.plan import Plan
 from torc_tools.exits import Failure
 from torc_tools.flows import creation, fold, running
 from torc_tools.shell import options, output, store, stream
