@@ -101,6 +101,10 @@ class Board:
         """Say whether a job of the manifest is over; one that is not in it was over before."""
         return job_id not in self._open
 
+    def is_ready(self, job_id: int) -> bool:
+        """Say whether a job is ready, gated or not."""
+        return self.status[job_id] == states.READY
+
     def hopeful(self) -> bool:
         """Say whether a job is open that another worker's news may end or free."""
         mine = states.ACTIVE | states.WAITING

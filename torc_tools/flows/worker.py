@@ -63,12 +63,11 @@ class Worker:
         self.actions.begin()
         self.board.open()
         self._settle_news()
+        self._start_jobs()
         while not self._over():
-            self._start_jobs()
-            if self._over():
-                break
             loop.turn()
             self._heed_signals()
+            self._start_jobs()
         self._last_actions()
         trees.kill(pid for pid in trees.adopted() if pid not in loop.children())
         return {None: "finished", outcome.END: "time_limit"}.get(self.stopping, str(self.stopping))
@@ -195,14 +194,20 @@ class Worker:
             return False
         if self.stopping:
             return True
-        if self.board.waiting() or self.actions.waiting():
-            return self.actions.stuck() and not self._wait_for_siblings()
-        return not self._wait_for_siblings()
+        if self._disk_trouble() and self.board.waiting():
+            return not self._patient()
+        self._read_siblings()
+        if self.board.waiting() or self.actions.release():
+            self._start_jobs()
+            return self._over() if self.running or self.chains else not self._siblings_may_help()
+        return not self._siblings_may_help()
 
-    def _wait_for_siblings(self) -> bool:
+    def _siblings_may_help(self) -> bool:
         """Say whether news of a living sibling may still free a job, and the time to wait for it is not over."""
-        if self.siblings is None or not self.board.hopeful() or not self.siblings.alive():
-            return False
+        return bool(self.siblings and self.board.hopeful() and self.siblings.alive()) and self._patient()
+
+    def _patient(self) -> bool:
+        """Say whether this worker, which has nothing to do, has waited less than it may."""
         now = time.monotonic()
         self._idle_since = self._idle_since or now
         return now - self._idle_since < self.desk.policy.wait_s
@@ -244,11 +249,7 @@ class Worker:
         self.desk.loop.later(TICK_S, self._tick)
         if self.claims.canceled() and not self.stopping:
             self._stop(outcome.CANCELED)
-        for event in self.siblings.news() if self.siblings else ():
-            try:
-                self.take_in(event)
-            except (KeyError, TypeError):
-                continue  # not a line of ours: whoever folds it counts it
+        self._read_siblings()
         self.actions.tick(self.siblings)
         file = self.desk.log.file
         if file is not None:
@@ -257,6 +258,13 @@ class Worker:
             elif file.trouble not in self._warned:
                 self._warned.add(str(file.trouble))
                 stream.say(f"torc-work: cannot write events: {file.trouble}; starting nothing until that works")
+
+    def _read_siblings(self) -> None:
+        for event in self.siblings.news() if self.siblings else ():
+            try:
+                self.take_in(event)
+            except (KeyError, TypeError):
+                continue  # not a line of ours: whoever folds it counts it
 
     def _heartbeat(self) -> None:
         self.desk.loop.later(HEARTBEAT_S, self._heartbeat)

@@ -73,21 +73,18 @@ class Actions:
             for action_id in list(self._elsewhere):
                 self.heard(action_id, self.run_id)
 
-    def waiting(self) -> bool:
-        """Say whether jobs wait for an action."""
-        return bool(self.holding or self._board.gated)
-
-    def stuck(self) -> bool:
-        """Say whether nothing that this worker has can go on; jobs gated by an action that cannot fire are let go.
+    def release(self) -> bool:
+        """Let jobs go that an action holds which cannot fire; for a worker with nothing else to do. Say if any went.
 
         An action waits for all jobs it names; where one of these waits for another, that would last for ever.
         """
-        if self.holding or self._elsewhere or not self._board.gated:
-            return not self._board.waiting() and not self.waiting()
-        for job_id in list(self._board.gated):
+        if self.holding or self._elsewhere:
+            return False
+        held = [job_id for job_id in self._board.gated if self._board.is_ready(job_id)]
+        for job_id in held:
             while job_id in self._board.gated:
                 self._board.ungate(job_id)
-        return not self._board.waiting()
+        return bool(held)
 
     def _to_run(self, action: Record) -> bool:
         if action.get("action_type") != "run_commands":
