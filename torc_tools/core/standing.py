@@ -22,7 +22,7 @@ class Facts(NamedTuple):
     """What is known of a workflow: `jobs` are those that have not ended, `status` is the state of every job by name.
 
     places: live allocations, each with num_cpus, memory_bytes, num_gpus, left_s (None: unknown, or without limit).
-    queued: allocations that wait for Slurm, each with `reason` (or None). machine: this machine, as a place.
+    queued: allocations that wait for Slurm, each with `slurm_reason` (or None). machine: this machine, as a place.
     missing: job id to the input files (paths) or user data that it needs, nobody makes and are not there.
     lost: ids of jobs whose worker is known to be dead.
     """
@@ -120,7 +120,7 @@ def _ready(job: Record, facts: Facts) -> tuple[tuple[Any, ...], Record]:
         refused = _too_small(job, facts.places, "every allocation")
         return refused or (("waiting_for_room",), _entry("waiting_for_room", "wait for room in a running worker"))
     if facts.queued:
-        why = next((each.get("reason") for each in facts.queued if each.get("reason")), None)
+        why = next((each["slurm_reason"] for each in facts.queued if each.get("slurm_reason")), None)
         text = f"{len(facts.queued)} allocation(s) wait in the queue" + (f" ({why})" if why else "")
         return ("allocation_queued",), _entry("allocation_queued", text, slurm_reason=why)
     refused = _too_small(job, (facts.machine,), "this machine")

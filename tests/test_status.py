@@ -1,0 +1,216 @@
+"""Why nothing moves: the judgement on facts, and the facts as torc-status collects them."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from torc_tools import states
+from torc_tools.core import standing
+from torc_tools.shell import layout, liveness, store
+
+GIB = 2**30
+MACHINE = {"num_cpus": 4, "memory_bytes": 8 * GIB, "num_gpus": 0, "left_s": None}
+
+
+def job(job_id: int, status: str, **more: Any) -> dict[str, Any]:
+    sizes = {"num_cpus": 1, "memory_bytes": None, "num_gpus": 0, "runtime_s": None}
+    return {"job_id": job_id, "status": status, **sizes, **more}
+
+
+def facts(*jobs: dict[str, Any], parents: dict[int, list[int]] | None = None, **more: Any) -> standing.Facts:
+    known = {each["job_id"]: each["status"] for each in jobs} | more.pop("ended", {})
+    given: dict[str, Any] = {
+        "workflow_id": 42, "is_canceled": False, "jobs": jobs, "names": {each: f"n{each}" for each in known},
+        "status": known, "parents": parents or {}, "places": [], "queued": [], "machine": MACHINE, "missing": {},
+        "lost": frozenset(),
+    }  # fmt: skip
+    return standing.Facts(**{**given, **more})
+
+
+def only(found: list[dict[str, Any]]) -> dict[str, Any]:
+    assert len(found) == 1, found
+    return found[0]
+
+
+PLACE = {"num_cpus": 8, "memory_bytes": 16 * GIB, "num_gpus": 0, "left_s": 600.5}
+READY = [
+    (job(1, "ready"), {}, "no_allocation", "job 1: no worker runs this workflow: torc-run 42"),
+    (job(1, "ready", num_cpus=64), {}, "cpus", "job 1: need 64 CPUs, more than this machine has (4)"),
+    (job(1, "ready", memory_bytes=9 * GIB), {}, "memory", "job 1: need 9g memory, more than this machine has (8g)"),
+    (job(1, "ready", num_gpus=1), {}, "gpus", "job 1: need 1 GPUs, more than this machine has (0)"),
+    (job(1, "ready", runtime_s=7200), {"places": [PLACE]}, "runtime",
+     "job 1: need PT2H, more than is left of every allocation (PT10M)"),
+    (job(1, "ready", num_cpus=6), {"places": [PLACE]}, "waiting_for_room", "job 1: wait for room in a running worker"),
+    (job(1, "ready", num_cpus=6, runtime_s=7200), {"places": [PLACE, {**PLACE, "num_cpus": 2, "left_s": None}]},
+     "runtime", "job 1: need PT2H, more than is left of every allocation (PT10M)"),
+    (job(1, "ready"), {"queued": [{"slurm_reason": None}, {"slurm_reason": "Priority"}]}, "allocation_queued",
+     "job 1: 2 allocation(s) wait in the queue (Priority)"),
+    (job(1, "ready"), {"is_canceled": True}, "canceled",
+     "job 1: the workflow is canceled: torc-reset 42 starts it again"),
+    (job(1, "ready"), {"missing": {1: ["a.csv"]}}, "missing_input",
+     "job 1: input that no job makes is missing: 'a.csv'"),
+    (job(1, "running"), {"lost": frozenset({1})}, "lost_worker",
+     "job 1: the worker that had it is gone: torc-sync 42, then torc-run 42"),
+    (job(1, "pending_failed"), {}, "pending_failed",
+     "job 1: failed for a reason that is not known: see torc-diagnose 42"),
+    (job(1, "uninitialized"), {}, "uninitialized", "job 1: not started yet: torc-run 42"),
+    (job(1, "blocked"), {}, "unsettled", "job 1: nothing holds it back any more: torc-sync 42"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("waiting", "more", "reason", "text"), READY)
+def test_why_one_job_does_not_move(waiting: dict[str, Any], more: dict[str, Any], reason: str, text: str) -> None:
+    found = only(standing.reasons(facts(waiting, **more)))
+    assert (found["reason"], found["text"], found["count"], found["job_ids"]) == (reason, text, 1, [1])
+
+
+def test_a_running_job_needs_no_reason() -> None:
+    assert standing.reasons(facts(job(1, "running"), job(2, "pending"))) == []
+
+
+def test_the_worst_job_above_holds_a_blocked_one() -> None:
+    jobs = [job(1, "running"), job(2, "disabled"), job(3, "blocked"), job(4, "blocked"), job(5, "blocked")]
+    found = standing.reasons(facts(*jobs[:1], *jobs[2:], parents={3: [1, 2], 4: [3], 5: [1]}, ended={2: "disabled"}))
+    assert [(each["parent_status"], each["job_ids"]) for each in found] == [("disabled", [3, 4]), ("running", [5])]
+    assert found[0]["text"] == "2 jobs: wait for job 2 (n2), which is disabled"
+    assert found[1]["text"] == "job 5: wait for parents that are running"
+
+
+def test_one_reason_names_a_hundred_jobs_and_counts_all() -> None:
+    found = only(standing.reasons(facts(*(job(number, "ready") for number in range(1, 251)))))
+    assert (found["count"], len(found["job_ids"])) == (250, 100)
+
+
+STATE = st.sampled_from(states.NAMES)
+
+
+@given(st.lists(STATE, max_size=12), st.data())
+def test_every_waiting_job_has_exactly_one_reason(names: list[str], data: st.DataObject) -> None:
+    status = dict(enumerate(names, 1))
+    parents = {
+        each: data.draw(st.lists(st.integers(1, each - 1), unique=True, max_size=3)) for each in status if each > 1
+    }
+    open_jobs = [job(each, name) for each, name in status.items() if states.NUMBERS[name] not in states.SETTLED]
+    found = standing.reasons(facts(*open_jobs, parents=parents, ended=status))
+    named = sorted(each for reason in found for each in reason["job_ids"])
+    assert named == [each["job_id"] for each in open_jobs if each["status"] not in ("pending", "running")]
+    assert all(reason["count"] == len(reason["job_ids"]) for reason in found)
+
+
+@pytest.mark.parametrize(
+    ("counts", "complete", "success"),
+    [
+        ({}, True, True),
+        ({"completed": 2, "disabled": 1, "failed": 0}, True, True),
+        ({"completed": 2, "canceled": 1}, True, False),
+        ({"completed": 2, "pending_failed": 1}, False, False),
+        ({"blocked": 1}, False, False),
+    ],
+)
+def test_outcome(counts: dict[str, int], complete: bool, success: bool) -> None:
+    assert standing.outcome(counts) == {"is_complete": complete, "is_success": success}
+
+
+def summary(torc: Any, *options: str) -> dict[str, Any]:
+    done = torc("status", *options, "1")
+    assert done.returncode == 0, done.stderr
+    lines = [orjson.loads(line) for line in done.stdout.splitlines()]
+    assert [line["type"] for line in lines] == ["begin", "summary", "end"]
+    return dict(lines[1])
+
+
+def change(path: Path, *statements: str) -> None:
+    db = sqlite3.connect(path)
+    with db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
+
+
+def test_the_summary_of_a_run_that_is_over(torc: Any, store_file: Path) -> None:
+    found = summary(torc)
+    assert found["counts"] | {"completed": 1, "failed": 2, "canceled": 2, "terminated": 1} == found["counts"]
+    assert (found["total"], found["is_complete"], found["is_success"], found["reasons"]) == (6, True, False, [])
+    assert found["last_event_at"] == 1700000100.0
+
+
+def test_a_missing_input_file_is_named_and_one_that_a_job_makes_is_not(torc: Any, store_file: Path) -> None:
+    change(
+        store_file,
+        "UPDATE job SET status = 2 WHERE job_id IN (5, 6)",
+        "INSERT INTO file (file_id, workflow_id, name, path) VALUES (1, 1, 'a', 'in.csv'), (2, 1, 'b', 'made.csv')",
+        "INSERT INTO job_file VALUES (5, 1, 0), (6, 2, 0), (4, 2, 1)",
+    )
+    reasons = {each["reason"]: each for each in summary(torc)["reasons"]}
+    assert reasons["missing_input"]["missing"] == ["in.csv"]
+    assert reasons["no_allocation"]["job_ids"] == [6]
+    (store_file.parent / "in.csv").write_text("")
+    assert [each["job_ids"] for each in summary(torc)["reasons"]] == [[5, 6]]
+
+
+def started(store_file: Path, pid_start: int, **more: Any) -> Path:
+    """Write the event file of a worker that is this process (or a dead one, with another start)."""
+    db = store.open_store(str(store_file))
+    token, output_dir = db.execute("SELECT token, output_dir FROM workflow").fetchone()
+    host, pid, _ = liveness.me()
+    path = Path(layout.events_dir(output_dir)) / f"{layout.worker_name(1, 1, None, pid)}.jsonl"
+    path.parent.mkdir(parents=True)
+    event = {
+        "type": "event", "event": "worker_started", "at": 1700000200.0, "workflow_id": 1, "workflow_token": token,
+        "hostname": host, "pid": pid, "pid_start": pid_start, "run_id": 1, **MACHINE, **more,
+    }  # fmt: skip
+    path.write_bytes(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+    return path
+
+
+def test_what_a_live_worker_holds_decides(torc: Any, store_file: Path) -> None:
+    started(store_file, liveness.me()[2], num_cpus=1)
+    change(
+        store_file,
+        "UPDATE job SET status = 2 WHERE job_id = 5",
+        "UPDATE resource_requirements SET num_cpus = 2 WHERE resource_requirements_id = 1",
+    )
+    found = summary(torc)
+    assert only(found["allocations"])["is_alive"] is True
+    assert (only(found["allocations"])["pid"], only(found["allocations"])["num_cpus"]) == (os.getpid(), 1)
+    assert only(found["reasons"])["text"] == "job 5: need 2 CPUs, more than every allocation has (1)"
+    assert found["last_event_at"] == 1700000200.0
+
+
+def test_a_dead_worker_is_seen(torc: Any, store_file: Path) -> None:
+    path = started(store_file, 1)
+    change(store_file, f"UPDATE job SET status = 4, worker = '{path.stem}' WHERE job_id = 5")
+    found = summary(torc)
+    assert found["allocations"] == []
+    assert only(found["reasons"])["reason"] == "lost_worker"
+
+
+def test_read_only_shows_the_same_and_writes_nothing(torc: Any, store_file: Path) -> None:
+    started(store_file, 1)
+    before = store_file.read_bytes()
+    first = summary(torc, "--read-only")
+    assert store_file.read_bytes() == before
+    assert first == summary(torc)
+    assert store_file.read_bytes() != before
+
+
+def test_a_person_reads_lines_and_no_name_drives_the_terminal(torc: Any, store_file: Path) -> None:
+    change(store_file, "UPDATE workflow SET name = 'a\x1b[31m\nb'", "UPDATE job SET status = 1 WHERE job_id = 5")
+    done = torc("status", "-f", "table", "1")
+    assert done.stdout.decode() == (
+        "workflow 1 (a\\x1b[31m\\nb), run 1: open\n"
+        "  6 jobs: 1 blocked, 1 completed, 2 failed, 1 canceled, 1 terminated\n"
+        "  what does not move, and why:\n"
+        "    job 5: nothing holds it back any more: torc-sync 1\n"
+    )
+
+
+def test_no_such_workflow(torc: Any, store_file: Path) -> None:
+    done = torc("status", "9")
+    assert (done.returncode, done.stdout, done.stderr) == (66, b"", b"torc-status: no such workflow: '9'\n")
