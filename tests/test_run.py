@@ -160,6 +160,15 @@ def test_after_kill_9_of_worker_and_run_what_was_running_runs_again_and_nothing_
     ]
 
 
+def test_a_worker_that_is_killed_is_said_and_its_job_is_ready_again(torc, work_dir, gate):
+    spec(work_dir / "s.json", job("busy", WAITER.format(name="busy")))
+    first = begin("s.json")
+    gate()
+    os.kill(worker_pid(work_dir), signal.SIGKILL)
+    assert first.wait(30) == 75
+    assert rows("SELECT status, attempt_id FROM job") == [(2, 2)]
+
+
 def test_a_worker_that_outlives_its_torc_run_is_followed(torc, work_dir, gate):
     spec(work_dir / "s.json", job("busy", WAITER.format(name="busy")))
     first = begin("s.json")

@@ -90,12 +90,16 @@ def _work(db: sqlite3.Connection, path: str, workflow: Record, allocation_id: in
         workers.hand_over(db, allocation_id, worker.pid)
         _follow(db, workflow, worker)
     _fold(db, workflow["workflow_id"])
-    if signals:
-        stream.say(
-            f"torc-run: {signal.Signals(signals[0]).name}: stopped; 'torc-run {workflow['workflow_id']}' goes on"
-        )
-        return exits.INTERRUPTED
-    return worker.returncode if worker.returncode >= 0 else exits.SOFTWARE
+    return _told(workflow["workflow_id"], worker.returncode, signals)
+
+
+def _told(workflow_id: int, returncode: int, signals: list[int]) -> int:
+    """Give the status that a worker's end means, and say what stopped it before its time."""
+    by = signals[0] if signals else -returncode
+    if by <= 0:
+        return returncode
+    stream.say(f"torc-run: stopped by {signal.Signals(by).name}: 'torc-run {workflow_id}' goes on")
+    return exits.INTERRUPTED if signals else exits.TEMPORARY
 
 
 def _follow(db: sqlite3.Connection, workflow: Record, worker: "subprocess.Popen[bytes]") -> None:
