@@ -3,7 +3,9 @@
 import os
 import signal
 import stat
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -93,7 +95,7 @@ def test_without_a_kernel_that_wakes_us_ends_are_seen_all_the_same(
     monkeypatch.delattr(os, "pidfd_open")
     script(work_dir / "h", "echo here; exec >&- 2>&-; sleep 0.1")
     assert run("h") == ["  [hook] here"]
-    process = pipeline.subprocess.Popen(["sleep", "0.1"])
+    process = subprocess.Popen(["sleep", "0.1"])
     assert waking.wait(30, [(liveness.me()[0], process.pid, None)])
     process.wait()
 
@@ -101,7 +103,7 @@ def test_without_a_kernel_that_wakes_us_ends_are_seen_all_the_same(
 def test_waiting_ends_with_the_time_or_with_a_process(work_dir: Path) -> None:
     host = liveness.me()[0]
     assert not waking.wait(0.01, [(host, os.getpid(), None), ("another-host", 1, None), (None, None, None)])
-    process = pipeline.subprocess.Popen(["sleep", "0.05"])
+    process = subprocess.Popen(["sleep", "0.05"])
     assert waking.wait(30, [(host, process.pid, liveness.start_ticks(process.pid))])
     process.wait()
     assert not waking.wait(0.01, [(host, process.pid, 1)])
@@ -121,7 +123,7 @@ def test_editor_that_fails_keeps_the_file(
     work_dir: Path, monkeypatch: pytest.MonkeyPatch, command: str, status: int
 ) -> None:
     monkeypatch.setenv("VISUAL", command)
-    monkeypatch.setattr(editor.tempfile, "tempdir", str(work_dir))
+    monkeypatch.setattr(tempfile, "tempdir", str(work_dir))
     with pytest.raises(Failure) as failed:
         editor.edit("text\n", "plan-")
     assert failed.value.status == status
