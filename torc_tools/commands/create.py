@@ -41,12 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return output.emit(framed("torc-create", None, preview.records(plan)), args, _DRY_COLUMNS)
     db = store.create(options.store_path(args))
     workflow_id = creation.save(db, plan, args.output_dir)
-    stream.say(f"Created workflow {workflow_id} with {len(plan.names)} job{'s' * (len(plan.names) != 1)}")
 
     def receipt() -> Iterator[Record]:
         yield queries.workflow(db, workflow_id) | creation.receipt(plan)
 
-    return output.emit(framed("torc-create", workflow_id, receipt()), args, _COLUMNS)
+    status = output.emit(framed("torc-create", workflow_id, receipt()), args, _COLUMNS)
+    stream.say(f"Created workflow {workflow_id} with {len(plan.names)} job{'s' * (len(plan.names) != 1)}")
+    return status
 
 
 def run() -> None:

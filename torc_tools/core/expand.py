@@ -7,7 +7,7 @@ differ in their lists of references alone (a fan-in: the lists are joined, in or
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from torc_tools.core.parameters import BadParameter, Rows, Values, table, values
+from torc_tools.core.parameters import BadParameterError, Rows, Values, table, values
 from torc_tools.core.problems import Path, Problems
 from torc_tools.core.specfields import Entry
 
@@ -39,6 +39,10 @@ class Instances:
         """Give a field for every instance."""
         found = self.scalars.get(field)
         return found if isinstance(found, list) else [found] * self.count
+
+    def texts(self, field: str) -> list[str]:
+        """Give a field that every instance has; '' where the entry lacks it, which is a problem already."""
+        return [text or "" for text in self.scalar(field)]
 
     def names(self, field: str) -> Sequence[Names]:
         """Give a list of references for every instance."""
@@ -79,7 +83,7 @@ def rows(entry: Entry, sources: Sources, problems: Problems) -> Rows | None:
         if not columns:
             return None
         made = Rows(columns, mode, table=name is not None)
-    except BadParameter as fault:
+    except BadParameterError as fault:
         problems.add((*entry.path, "parameters"), str(fault))
         return None
     if made.count > sources.limit:
@@ -133,7 +137,7 @@ def _own(entry: Entry, sources: Sources, problems: Problems) -> dict[str, Values
     for name, value in given.items():
         try:
             columns[str(name)] = values(value, sources.limit, sources.files)
-        except BadParameter as fault:
+        except BadParameterError as fault:
             problems.add((*where, str(name)), f"parameter '{name}': {fault}")
     return columns if len(columns) == len(given) else {}
 

@@ -22,7 +22,7 @@ _ZERO_PADDED = re.compile(r"0\d{1,3}d", re.ASCII)
 _FIXED = re.compile(r"\.\d{1,3}f", re.ASCII)
 
 
-class BadParameter(ValueError):
+class BadParameterError(Exception):
     """Says what is wrong with the values of a parameter."""
 
 
@@ -57,7 +57,7 @@ def show(value: Value, form: str | None = None) -> str:
 def table(name: str, text: str) -> dict[str, list[Value]]:
     """Read a table of parameters, by the end of its name: .json (a list of objects), .jsonl, else CSV with a header.
 
-    Gives its columns. Raises BadParameter.
+    Gives its columns. Raises BadParameterError.
     """
     try:
         if name.lower().endswith(".json"):
@@ -67,9 +67,9 @@ def table(name: str, text: str) -> dict[str, list[Value]]:
         else:
             return _csv(text)
     except ValueError as error:
-        raise BadParameter(f"'{name}' is not JSON: {error}") from None
+        raise BadParameterError(f"'{name}' is not JSON: {error}") from None
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise BadParameter(f"'{name}' is not a list of objects")
+        raise BadParameterError(f"'{name}' is not a list of objects")
     return _columns([list(row) for row in rows], [[_cell(item) for item in row.values()] for row in rows])
 
 
@@ -126,7 +126,7 @@ def combinations(columns: dict[str, Values], mode: str = "product") -> int:
         (first, count), *others = lengths.items()
         for name, other in others:
             if other != count:
-                raise BadParameter(
+                raise BadParameterError(
                     "all parameters must have the same number of values with 'zip': "
                     f"'{first}' has {count}, '{name}' has {other}"
                 )
@@ -172,7 +172,7 @@ def _native(value: Any) -> Value:
         return _item(repr(value))
     if isinstance(value, str):
         return _kept(value)
-    raise BadParameter(f"expected a string or a number, found '{json.dumps(value, default=str)[:60]}'")
+    raise BadParameterError(f"expected a string or a number, found '{json.dumps(value, default=str)[:60]}'")
 
 
 def _item(text: str) -> Value:
@@ -188,7 +188,7 @@ def _item(text: str) -> Value:
 
 def _kept(text: str) -> str:
     if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
-        raise BadParameter("a value holds a NUL character or is not valid Unicode")
+        raise BadParameterError("a value holds a NUL character or is not valid Unicode")
     return text
 
 
@@ -210,18 +210,18 @@ def _split(text: str) -> list[str]:
 def _range(text: str, limit: int) -> Values:
     parts = [part.strip() for part in text.split(":")]
     if len(parts) not in (2, 3) or not all(_DECIMAL.fullmatch(part) for part in parts):
-        raise BadParameter(f"not a range: '{text}' (write start:end or start:end:step; a list is [a,b])")
+        raise BadParameterError(f"not a range: '{text}' (write start:end or start:end:step; a list is [a,b])")
     whole = all(_INTEGER.fullmatch(part) for part in parts[:2])
     if whole and not _INTEGER.fullmatch(parts[-1]):
-        raise BadParameter(f"not a whole step: '{parts[2]}' (write {parts[0]}.0:{parts[1]}.0:{parts[2]})")
+        raise BadParameterError(f"not a whole step: '{parts[2]}' (write {parts[0]}.0:{parts[1]}.0:{parts[2]})")
     start, end, step = (Decimal(part) for part in (*parts, "1")[:3])
     if not step:
-        raise BadParameter(f"step cannot be zero: '{text}'")
+        raise BadParameterError(f"step cannot be zero: '{text}'")
     if (end - start) * step < 0:
-        raise BadParameter(f"range is empty: '{text}' (a range that goes down needs a negative step)")
+        raise BadParameterError(f"range is empty: '{text}' (a range that goes down needs a negative step)")
     count = int((end - start) // step) + 1
     if count > limit:
-        raise BadParameter(f"'{text}' has {count} values, more than the limit of {limit}")
+        raise BadParameterError(f"'{text}' has {count} values, more than the limit of {limit}")
     if whole:
         return range(int(start), int(start) + count * int(step), int(step))
     return [start + number * step for number in range(count)]
@@ -240,9 +240,9 @@ def _csv(text: str) -> dict[str, list[Value]]:
     try:
         rows = [row for row in csv.reader(text.lstrip("\ufeff").splitlines(keepends=True), strict=True) if row]
     except csv.Error as error:
-        raise BadParameter(f"not CSV: {error}") from None
+        raise BadParameterError(f"not CSV: {error}") from None
     if not rows:
-        raise BadParameter("the table has no header")
+        raise BadParameterError("the table has no header")
     header = [name.strip() for name in rows[0]]
     return _columns([header for _ in rows[1:]], [[_item(cell) for cell in row] for row in rows[1:]], header)
 
@@ -250,11 +250,11 @@ def _csv(text: str) -> dict[str, list[Value]]:
 def _columns(keys: list[list[str]], rows: list[list[Value]], header: list[str] | None = None) -> dict[str, list[Value]]:
     names = header or (keys[0] if keys else [])
     if len(set(names)) < len(names) or "" in names:
-        raise BadParameter("the table's columns need names, each once")
+        raise BadParameterError("the table's columns need names, each once")
     made: dict[str, list[Value]] = {name: [] for name in names}
     for number, (own, row) in enumerate(zip(keys, rows, strict=True), 1):
         if len(row) != len(names) or set(own) != set(names):
-            raise BadParameter(f"row {number} of the table has not the columns of the first")
+            raise BadParameterError(f"row {number} of the table has not the columns of the first")
         for name, cell in zip(own, row, strict=True):
             made[name].append(cell)
     return made

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from torc_tools import states
-from torc_tools.core.planning import Plan
+from torc_tools.core.plan import Plan
 from torc_tools.records import Record
 
 

@@ -4,9 +4,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from torc_tools.core.plan import Indexes
 from torc_tools.core.problems import Path, Problems, nearest
-
-Indexes = tuple[int, ...]
 
 _LITERAL = re.compile(r"\^((?:[A-Za-z0-9_ /:,=@%&~#<>!\"';-]|\\[.\-_/+])*)\$", re.ASCII)
 _VARIABLE = re.compile(r"\$\{(files|user_data)\.(input|output)\.([^}]+)\}")
@@ -21,28 +20,27 @@ class Directory:
         self.names: list[str] = []
         self.index: dict[str, int] = {}
         self._problems = problems
+        self._excused: list[re.Pattern[str]] = []
         self._by_regex: dict[str, Indexes] = {}
         self._last: tuple[Any, Any, Indexes] = (None, None, ())
 
     def extend(self, names: Sequence[str], path: Path) -> None:
-        """Add names in order; a name that is there already is a problem."""
-        start = len(self.names)
+        """Add names in order; a name that is there already is a problem, and keeps its first index."""
+        start, before = len(self.names), len(self.index)
         self.names.extend(names)
         self.index.update(zip(names, range(start, start + len(names)), strict=True))
-        if len(self.index) < len(self.names):
+        if len(self.index) - before < len(names):
             self._duplicates(start, path)
 
+    def excuse(self, template: str) -> None:
+        """Take note of an entry that could not be expanded: names that it would have made are no further problem."""
+        self._excused.append(re.compile(".*".join(map(re.escape, re.split(r"\{[^{}]*\}", template)))))
+
     def _duplicates(self, start: int, path: Path) -> None:
-        before = set(self.names[:start])
-        for name in self.names[start:]:
-            if name in before:
-                self._problems.add((*path, "name"), f"duplicate {self.kind} name '{name}'")
-            before.add(name)
         self.index = {}
         for number, name in enumerate(self.names):
-            self.index.setdefault(name, number)
-        self.names = [*self.index]  # from here on nothing is stored: the problem above ends the command
-        self.index = {name: number for number, name in enumerate(self.names)}
+            if self.index.setdefault(name, number) < number and number >= start:
+                self._problems.add((*path, "name"), f"duplicate {self.kind} name '{name}'")
 
     def find(self, names: tuple[str, ...], path: Path) -> Indexes:
         """Give the indexes of names, each once, in order; unknown names are problems.
@@ -54,7 +52,7 @@ class Directory:
         found = tuple(dict.fromkeys([self.index[name] for name in names if name in self.index]))
         if len(found) < len(names):
             for name in names:
-                if name not in self.index:
+                if name not in self.index and not any(each.fullmatch(name) for each in self._excused):
                     self._problems.add(path, f"unknown {self.kind} '{name}'{nearest(name, self.index)}")
         self._last = (names, path, found)
         return found
@@ -64,7 +62,7 @@ class Directory:
         found: dict[int, None] = {}
         for pattern in patterns:
             hits = [hit for hit in self._search(pattern, path) if hit != own]
-            if not hits and pattern in self._by_regex:
+            if not hits and pattern in self._by_regex and not self._excused:
                 self._problems.add(path, f"regular expression '{pattern}' matches no {self.kind}")
             found.update(dict.fromkeys(hits))
         return tuple(found)

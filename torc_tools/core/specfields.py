@@ -104,7 +104,7 @@ ACTION: Fields = {
 EXECUTION: Fields = {
     "mode": kind.one_of("direct", "slurm", "auto"),
     "limit_resources": kind.flag,
-    "limit_runtime": kind.one_of(True, False, "auto"),
+    "limit_runtime": kind.flag_or("auto"),
     "termination_signal": kind.signal_name,
     "sigterm_lead_seconds": kind.integer(0, 10**6),
     "sigkill_headroom_seconds": kind.integer(0, 10**6),
@@ -193,8 +193,8 @@ def top(spec: Any, problems: Problems) -> dict[str, Any]:
 
 
 def section(spec: dict[str, Any], name: str, problems: Problems) -> list[Entry]:
-    """Check one list of a spec; give its entries that can be used: those that have their required fields."""
-    fields, required = _SECTIONS[name]
+    """Check one list of a spec; give its entries that something can be said about further: those that have `needed`."""
+    fields, required, needed = _SECTIONS[name]
     entries = []
     for number, entry in enumerate(spec.get(name, ())):
         path = (name, number)
@@ -204,7 +204,7 @@ def section(spec: dict[str, Any], name: str, problems: Problems) -> list[Entry]:
         found = checked(entry, fields, path, problems, required)
         if "stdio" in found:
             found["stdio"] = checked(found["stdio"], STDIO, (*path, "stdio"), problems)
-        if all(key in found for key in required):
+        if all(key in found for key in needed):
             entries.append(Entry(path, found))
     return entries
 
@@ -242,7 +242,7 @@ def checked(  # noqa: PLR0913
 def rules(handler: Entry, problems: Problems) -> list[dict[str, Any]]:
     """Check the rules of a failure handler, and fill in torc's defaults."""
     made = []
-    for number, rule in enumerate(handler.fields["rules"]):
+    for number, rule in enumerate(handler.fields.get("rules", ())):
         path = (*handler.path, "rules", number)
         if not isinstance(rule, dict):
             problems.add(path, "expected a map")
@@ -289,12 +289,13 @@ def _slurm_defaults(found: dict[str, Any], problems: Problems) -> None:
         found["slurm_defaults"] = kept
 
 
-_SECTIONS: dict[str, tuple[Fields, tuple[str, ...]]] = {
-    "jobs": (JOB, ("name", "command")),
-    "files": (FILE, ("name", "path")),
-    "user_data": (USER_DATA, ()),
-    "resource_requirements": (REQUIREMENTS, ("name", "num_cpus", "memory")),
-    "failure_handlers": (HANDLER, ("name", "rules")),
-    "slurm_schedulers": (SCHEDULER, ("account",)),
-    "actions": (ACTION, ("trigger_type", "action_type")),
+_NAME = ("name",)
+_SECTIONS: dict[str, tuple[Fields, Sequence[str], Sequence[str]]] = {  # fields, required, needed to go on
+    "jobs": (JOB, ("name", "command"), _NAME),
+    "files": (FILE, ("name", "path"), _NAME),
+    "user_data": (USER_DATA, (), ()),
+    "resource_requirements": (REQUIREMENTS, ("name", "num_cpus", "memory"), _NAME),
+    "failure_handlers": (HANDLER, ("name", "rules"), _NAME),
+    "slurm_schedulers": (SCHEDULER, ("account",), ()),
+    "actions": (ACTION, ("trigger_type", "action_type"), ("trigger_type", "action_type")),
 }

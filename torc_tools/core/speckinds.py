@@ -12,7 +12,26 @@ Kind = Callable[[Any], str | None]
 
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _WALLTIME = re.compile(r"\d+|\d+:[0-5]?\d|\d+:[0-5]?\d:[0-5]?\d|\d+-\d+(:[0-5]?\d){0,2}|infinite|unlimited", re.ASCII)
-_SIGNALS = "HUP INT QUIT ILL ABRT FPE KILL SEGV PIPE ALRM TERM USR1 USR2 CHLD CONT STOP TSTP XCPU".split()
+_SIGNALS = [
+    "HUP",
+    "INT",
+    "QUIT",
+    "ILL",
+    "ABRT",
+    "FPE",
+    "KILL",
+    "SEGV",
+    "PIPE",
+    "ALRM",
+    "TERM",
+    "USR1",
+    "USR2",
+    "CHLD",
+    "CONT",
+    "STOP",
+    "TSTP",
+    "XCPU",
+]
 
 
 def text(value: Any) -> str | None:
@@ -40,7 +59,13 @@ def integer(least: int, most: int = 2**53) -> Kind:
     def check(value: Any) -> str | None:
         if not isinstance(value, int) or isinstance(value, bool):
             return _expected("a whole number", value)
-        return None if least <= value <= most else f"{value} is not between {least} and {most}"
+        return (
+            None
+            if least <= value <= most
+            else f"{value} is not between {least} and {most}"
+            if value > most or most < 2**53
+            else f"{value} is below {least}"
+        )
 
     return check
 
@@ -52,13 +77,20 @@ def seconds(value: Any) -> str | None:
     return None if 0 < value < 1e9 else f"{value} is not a number of seconds above zero"
 
 
-def one_of(*words: Any) -> Kind:
+def one_of(*words: str) -> Kind:
     """Make a kind for one of `words`."""
 
     def check(value: Any) -> str | None:
-        if any(value is word or (isinstance(word, str) and value == word) for word in words):
-            return None
-        return _expected("one of " + ", ".join(json.dumps(word) for word in words), value)
+        return None if isinstance(value, str) and value in words else _expected(f"one of {', '.join(words)}", value)
+
+    return check
+
+
+def flag_or(word: str) -> Kind:
+    """Make a kind for true, false, or `word`."""
+
+    def check(value: Any) -> str | None:
+        return None if isinstance(value, bool) or value == word else _expected(f"true, false or {word}", value)
 
     return check
 

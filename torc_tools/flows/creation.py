@@ -6,7 +6,7 @@ from typing import Any
 
 from torc_tools import exits
 from torc_tools.core import expand, planning
-from torc_tools.core.planning import Plan
+from torc_tools.core.plan import Plan
 from torc_tools.core.problems import Path, Problem, Problems, shown
 from torc_tools.exits import Failure
 from torc_tools.shell import insert, journal, specfile, store, stream
@@ -26,7 +26,7 @@ def plan_spec(spec: Any, name: str, *, max_jobs: int = planning.MAX_JOBS, monito
 
 
 def save(db: sqlite3.Connection, plan: Plan, output_dir: str, submission_dir: str | None = None) -> int:
-    """Store a plan in one transaction; give the workflow's id. Dirs are made absolute; the second is the cwd if None."""
+    """Store a plan in one transaction; give the workflow's id. Dirs become absolute; the second is the cwd."""
     with store.transaction(db):
         return insert.workflow(
             db, plan, os.path.abspath(output_dir), os.path.abspath(submission_dir or "."), journal.who()

@@ -67,7 +67,7 @@ def _named(db: sqlite3.Connection, table: str, column: str, workflow_id: int, ro
     """Store rows of a name and a text; give the id of the first."""
     first = _next(db, table)
     db.executemany(
-        f"INSERT INTO {table} ({table}_id, workflow_id, name, {column}) VALUES (?, ?, ?, ?)",  # noqa: S608
+        f"INSERT INTO {table} ({table}_id, workflow_id, name, {column}) VALUES (?, ?, ?, ?)",
         ((first + number, workflow_id, *row) for number, row in enumerate(rows)),
     )
     return first
@@ -148,7 +148,7 @@ def _links(  # noqa: PLR0913, PLR0917
     first: int,
 ) -> None:
     db.executemany(
-        f"INSERT INTO {table} (job_id, {column}, is_output) VALUES (?, ?, ?)",  # noqa: S608
+        f"INSERT INTO {table} (job_id, {column}, is_output) VALUES (?, ?, ?)",
         (
             (first_job + job, first + item, way == "output")
             for way, jobs in links.items()

@@ -36,19 +36,19 @@ def _places(text: str) -> Iterator[tuple[Path, int, bool]]:
     """Give the path and line of every key and every value."""
     path: list[str | int] = []  # of the place in hand
     is_key = False  # the next string or word, in a map, is a key
-    for kind, token, line in _tokens(text):
+    for kind, word, line in _tokens(text):
         if kind != "mark":
             if is_key and path:
-                path[-1] = _plain(token)
+                path[-1] = _plain(word)
             yield tuple(path), line, is_key
-        elif token in "{[":
+        elif word in "{[":
             yield tuple(path), line, False
-            is_key = token == "{"
+            is_key = word == "{"
             path.append("" if is_key else 0)
-        elif token in "}]":
+        elif word in "}]":
             path = path[:-1]
             is_key = False
-        elif token == ":":
+        elif word == ":":
             is_key = False
         elif path:
             last = path[-1]

@@ -7,7 +7,7 @@ stays small; keys that stand twice in a map are refused.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from torc_tools import exits
@@ -158,7 +158,8 @@ def _constant(name: str) -> Any:
     raise _Unreadable(f"not JSON: {name}")
 
 
-def _map(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _map(given: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    pairs = list(given)
     found = dict(pairs)
     if len(found) < len(pairs):
         seen = set()

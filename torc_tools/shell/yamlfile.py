@@ -25,9 +25,11 @@ def load(text: str) -> tuple[Any, Callable[[Path], int | None]]:
     """Read a YAML text. Gives the data, and a function from a path in it to its line. Raises Unreadable."""
     import yaml
 
-    if "\t" not in text and "\n" not in text and not text.strip():
+    if not text.strip():
         raise Unreadable("is empty", None)
     try:
+        if _may_be_deep(text):
+            _check_depth(yaml, text)
         loader = _loader(yaml)(text)
         try:
             root = loader.get_single_node()
@@ -42,6 +44,25 @@ def load(text: str) -> tuple[Any, Callable[[Path], int | None]]:
         raise Unreadable("nested too deeply", None) from None
     data = _Builder(yaml).build(root, 0) if root is not None else None
     return data, lambda path: _line(yaml, root, path)
+
+
+def _may_be_deep(text: str) -> bool:
+    """Say whether a text may nest deeper than the composer of libyaml, which is recursive, can bear."""
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        return True
+    lines = text.splitlines()
+    return any(line.count("- ") + line.count("? ") > MAX_DEPTH or line.startswith(" " * MAX_DEPTH) for line in lines)
+
+
+def _check_depth(yaml: Any, text: str) -> None:
+    depth = 0
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise Unreadable("nested too deeply", event.start_mark.line + 1)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
 
 
 def _loader(yaml: Any) -> Any:
@@ -106,9 +127,8 @@ class _Builder:
 
 
 def _scalar(node: Any) -> Any:
-    text = node.value
-    tag = node.tag
-    if node.style is not None and node.style != "" or tag == "tag:yaml.org,2002:str" and node.style:
+    text, tag = node.value, node.tag
+    if node.style:  # quoted, literal, folded
         return text
     if not tag.startswith("tag:yaml.org,2002:"):
         raise Unreadable(f"unknown tag '{tag}'", node.start_mark.line + 1)
