@@ -11,7 +11,9 @@ from typing import Any
 
 import orjson
 import pytest
+from conftest import command
 from prepared import TOKEN
+from waiting import until
 
 from torc_tools.shell import layout, liveness
 
@@ -36,11 +38,11 @@ signal.signal(signal.SIGTERM, leave)
 write("worker_started", workflow_token=token, hostname=os.uname().nodename, pid=pid, pid_start=start, run_id=1)
 write("started", job_id=5, run_id=1, attempt_id=1, pid=pid, pid_start=start)
 print("up", flush=True)
-asked = {"file": "cancel", "job": "cancel.5", "term": "never"}[manner]
+asked = {"file": "cancel", "job": "cancel.jobs", "term": "never"}[manner]
 while not os.path.exists(f"{folder}/{asked}"):
     time.sleep(0.01)
 if manner == "job":
-    assert json.load(open(f"{folder}/cancel.5"))["attempt_id"] == 1
+    assert json.load(open(f"{folder}/cancel.jobs")) == {"job_id": 5, "run_id": 1, "attempt_id": 1}
 leave()
 """
 
@@ -214,3 +216,38 @@ def test_a_cancel_that_is_killed_can_be_called_again(open_store: Path, torc: Any
     assert done.returncode in (0, -signal.SIGKILL)
     assert states_of(open_store) in ([5, 6, 8, READY, READY, BLOCKED], [5, 6, 8, 7, 7, 7])
     assert summary(torc("cancel", "1"))["counts"]["canceled"] == 3
+
+
+SPEC = """
+name: two
+jobs:
+  - {name: long, command: "touch up; sleep 60"}
+  - {name: child, command: "true", depends_on: [long], cancel_on_blocking_job_failure: false}
+  - {name: grandchild, command: "touch ran", depends_on: [child]}
+"""
+
+
+def running(torc: Any, work_dir: Path) -> "subprocess.Popen[bytes]":
+    """Start SPEC with torc-run, and wait until its first job is up."""
+    (work_dir / "spec.yaml").write_text(SPEC)
+    assert torc("create", "spec.yaml").returncode == 0
+    run = subprocess.Popen([*command("run"), "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until((work_dir / "up").exists, "the first job")
+    return run
+
+
+def test_a_real_run_is_canceled(torc: Any, work_dir: Path) -> None:
+    run = running(torc, work_dir)
+    found = summary(torc("cancel", "1", "--grace", "PT20S"))
+    assert run.wait(20) == 1
+    assert (found["counts"]["canceled"], found["is_complete"]) == (3, True)
+    assert states_of(work_dir / "torc.db") == [7, 7, 7]
+    assert [row[0] for row in execute(work_dir / "torc.db", "SELECT status FROM result")] == [7]
+
+
+def test_named_jobs_of_a_real_run_are_canceled_and_the_rest_goes_on(torc: Any, work_dir: Path) -> None:
+    run = running(torc, work_dir)
+    summary(torc("cancel", "1", "-j", "1,3", "--grace", "PT20S"))
+    assert run.wait(20) == 1
+    assert states_of(work_dir / "torc.db") == [7, 5, 7]
+    assert not (work_dir / "ran").exists()

@@ -105,6 +105,10 @@ class Board:
         """Say whether a job is ready, gated or not."""
         return self.status[job_id] == states.READY
 
+    def startable(self, job_id: int) -> bool:
+        """Say whether a job of the manifest has not started, as far as is known here."""
+        return self.status.get(job_id) in states.WAITING
+
     def hopeful(self) -> bool:
         """Say whether a job is open that another worker's news may end or free."""
         mine = states.ACTIVE | states.WAITING
@@ -121,6 +125,8 @@ class Board:
 
     def _apply(self, moves: Iterable[tuple[int, int]]) -> None:
         for job_id, status in moves:
+            if job_id not in self._open:
+                continue  # canceled by name before its parents were done
             if status == states.READY:
                 self._make_ready(job_id)
             else:

@@ -58,7 +58,7 @@ def cancel_jobs(
         changes += _settled(db, workflow_id)
         journal.record(db, workflow_id, _COMMAND, changes)
     if not dry_run and open_jobs and stopping.processes(db, workflow_id):
-        stopping.request(workflow, [(job, *life[1:]) for job, life in open_jobs.items()])
+        stopping.request_jobs(workflow, [(job, *life[1:]) for job, life in open_jobs.items()])
         _wait_for_jobs(db, workflow_id, set(open_jobs), grace_s)
 
 

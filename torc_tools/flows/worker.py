@@ -249,6 +249,7 @@ class Worker:
         self.desk.loop.later(TICK_S, self._tick)
         if self.claims.canceled() and not self.stopping:
             self._stop(outcome.CANCELED)
+        self._cancel_jobs()
         self._read_siblings()
         self.actions.tick(self.siblings)
         file = self.desk.log.file
@@ -258,6 +259,16 @@ class Worker:
             elif file.trouble not in self._warned:
                 self._warned.add(str(file.trouble))
                 stream.say(f"torc-work: cannot write events: {file.trouble}; starting nothing until that works")
+
+    def _cancel_jobs(self) -> None:
+        """End the attempts that torc-cancel names; one that has not started counts as canceled from now on."""
+        for job_id, run_id, attempt_id in self.claims.canceled_jobs():
+            attempt = self.running.get(job_id)
+            if attempt is not None and (attempt.job["run_id"], attempt.attempt_id) == (run_id, attempt_id):
+                attempt.stop(outcome.CANCELED)
+            elif attempt is None and self.board.startable(job_id):
+                self.board.end(job_id, run_id, attempt_id, states.CANCELED, again=False)
+                self._settle_news()
 
     def _read_siblings(self) -> None:
         for event in self.siblings.news() if self.siblings else ():

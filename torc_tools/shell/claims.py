@@ -9,6 +9,7 @@ from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import crash
 
+CANCEL_JOBS = "cancel.jobs"  # a line for each attempt of a job that torc-cancel --job-ids wants ended
 CANCEL = "cancel"  # a file of this name in the folder of the claims: workers kill their jobs and leave
 
 
@@ -18,6 +19,7 @@ class Claims:
     def __init__(self, folder: str | None, who: Record) -> None:
         """Make the folder. Raises Failure(74) where that fails."""
         self._folder = folder
+        self._heard = 0  # bytes of CANCEL_JOBS that were read
         self._line = orjson.dumps(who, option=orjson.OPT_APPEND_NEWLINE)
         if folder is not None:
             try:
@@ -47,3 +49,17 @@ class Claims:
     def canceled(self) -> bool:
         """Say whether torc-cancel asks all workers to leave."""
         return self._folder is not None and os.path.exists(f"{self._folder}/{CANCEL}")
+
+    def canceled_jobs(self) -> list[tuple[int, int, int]]:
+        """Give the attempts (job, run, attempt) that torc-cancel has asked to end since the last call."""
+        if self._folder is None:
+            return []
+        try:
+            with open(f"{self._folder}/{CANCEL_JOBS}", "rb") as file:
+                file.seek(self._heard)
+                lines = file.read().split(b"\n")[:-1]
+        except FileNotFoundError:
+            return []
+        self._heard += sum(len(line) + 1 for line in lines)
+        asked = [orjson.loads(line) for line in lines]
+        return [(each["job_id"], each["run_id"], each["attempt_id"]) for each in asked]

@@ -11,24 +11,32 @@ import orjson
 
 from torc_tools.records import Record
 from torc_tools.shell import layout, liveness
+from torc_tools.shell.claims import CANCEL, CANCEL_JOBS
 from torc_tools.shell.places import FRESH_S
 
 LOOK_S = 0.05  # how long between two looks at the processes that are waited for
 
 
-def request(workflow: Record, jobs: Iterable[tuple[int, int, int]] | None = None) -> None:
-    """Write the cancel file of a workflow, or one for each of `jobs` (job, run, attempt); workers look every second.
+def request(workflow: Record) -> None:
+    """Write the cancel file of a workflow: every worker kills its jobs and leaves; they look every second."""
+    with open(os.path.join(_folder(workflow), CANCEL), "wb"):
+        pass
 
-    `cancel` tells every worker to kill its jobs and leave; `cancel.<job_id>` to end that attempt of that job, or not
-    to start it. The file is complete when it appears.
-    """
+
+def request_jobs(workflow: Record, jobs: Iterable[tuple[int, int, int]]) -> None:
+    """Ask workers to end these attempts (job, run, attempt), or not to start them: one line each, appended."""
+    lines = b"".join(
+        orjson.dumps({"job_id": job, "run_id": run, "attempt_id": attempt}, option=orjson.OPT_APPEND_NEWLINE)
+        for job, run, attempt in jobs
+    )
+    with open(os.path.join(_folder(workflow), CANCEL_JOBS), "ab", buffering=0) as file:
+        file.write(lines)
+
+
+def _folder(workflow: Record) -> str:
     folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
     os.makedirs(folder, exist_ok=True)
-    if jobs is None:
-        _write(os.path.join(folder, "cancel"), {"at": time.time()})
-    for job_id, run_id, attempt_id in jobs or ():
-        ids = {"job_id": job_id, "run_id": run_id, "attempt_id": attempt_id}
-        _write(os.path.join(folder, f"cancel.{job_id}"), {"at": time.time(), **ids})
+    return folder
 
 
 def processes(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
@@ -72,10 +80,3 @@ def terminate(workers: Iterable[Record]) -> None:
 def _may_live(row: Record) -> bool:
     alive = liveness.alive(row["hostname"], row["pid"], row["pid_start"])
     return bool(alive) or (alive is None and time.time() - (row["heartbeat_at"] or 0) < FRESH_S)
-
-
-def _write(path: str, record: Record) -> None:
-    made = f"{path}.{os.getpid()}"
-    with open(made, "wb") as file:
-        file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-    os.rename(made, path)
