@@ -115,7 +115,7 @@ def test_examples_run(command: str, work_dir: Path) -> None:
 
 def test_the_readme_lists_every_command() -> None:
     text = (sources.ROOT / "README.md").read_text()
-    assert sorted(set(re.findall(r"^\| `(torc[-\w]*)[^|]*` \|", text, re.MULTILINE))) == sources.COMMANDS
+    assert sorted(set(re.findall(r"^\| `(torc[-\w]*)", text, re.MULTILINE))) == sources.COMMANDS
 
 
 def test_the_readme_lists_the_statuses() -> None:
@@ -142,7 +142,8 @@ def test_every_environment_variable_of_ours_is_in_the_tour() -> None:
 def test_files_that_the_readme_names_exist() -> None:
     text = (sources.ROOT / "README.md").read_text() + (sources.ROOT / "CONTRIBUTING.md").read_text()
     named = set(re.findall(r"`((?:\./)?(?:scripts|tests|schemas|man|torc_tools|bin)/[-\w./]+)`", text))
-    assert [name for name in named if not (sources.ROOT / name).exists()] == []
+    there = {name for name in named if (sources.ROOT / name).exists() or "NAME" in name or "TYPE" in name}
+    assert named - there == set()
 
 
 def test_tests_that_the_readme_names_exist() -> None:
