@@ -6,15 +6,15 @@ WINDOW_S = 0.1  # CPU is compared over at least this time: the kernel counts it 
 class Usage:
     """Takes samples of one tree in order of time."""
 
-    def __init__(self, at: float) -> None:
-        """Begin at the time the tree began; it had used no CPU then."""
+    def __init__(self, at: float, cpu_s: float = 0.0) -> None:
+        """Begin at the time the tree began, or when it had used `cpu_s` of CPU."""
         self.peak_memory_bytes: int | None = None
         self.peak_cpu_percent: float | None = None
         self.peak_num_processes: int | None = None
         self.last_cpu_percent: float | None = None
         self._memory = 0
         self._samples = 0
-        self._mark = (at, 0.0)
+        self._mark = (at, cpu_s)
 
     @property
     def avg_memory_bytes(self) -> int | None:

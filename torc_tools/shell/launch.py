@@ -1,10 +1,9 @@
 """Starting a command: its own session, clean signals, output to files. posix_spawn costs a tenth of fork's Python."""
 
 import os
-import shutil
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from torc_tools.shell import liveness
 
@@ -31,7 +30,7 @@ class Shell:
 
     def __init__(self) -> None:
         """Find bash."""
-        self._bash = shutil.which("bash") or "/bin/bash"
+        self._bash = _bash()
         self._null = os.open(os.devnull, os.O_RDWR)
 
     def start(self, command: str, env: Mapping[str, str], output: Output | int) -> int:
@@ -59,6 +58,11 @@ class Shell:
             for fd in opened:
                 if fd is not None:
                     os.close(fd)
+
+
+def program(argv: Sequence[str]) -> int:
+    """Start a program, found on PATH, with our own streams, folder, process group; give its pid. Raises OSError."""
+    return os.posix_spawnp(argv[0], list(argv), os.environ, setsigmask=[], setsigdef=_DEFAULT_SIGNALS)
 
 
 def output(mode: str, stem: str) -> Output:
@@ -92,6 +96,11 @@ def start_ticks(pid: int, before: int) -> int:
     Its own file in /proc says so too, but makes the reader wait until the process has loaded its program.
     """
     return before if before == boot_ticks() else liveness.start_ticks(pid) or before
+
+
+def _bash() -> str:
+    found = (os.path.join(folder, "bash") for folder in os.get_exec_path())
+    return next((path for path in found if os.access(path, os.X_OK)), "/bin/bash")
 
 
 def _open(output: Output) -> list[int | None]:

@@ -69,6 +69,10 @@ class Tree:
             if not _in_group(pid, self.root):
                 _send(pid, number)
 
+    def signal_root(self, number: int) -> None:
+        """Send a signal to the first process alone."""
+        _send(self.root, number)
+
     def _rises(self, members: list[int]) -> Iterable[int]:
         """Give for each member its high-water mark if that rose since the last sample, else 0."""
         before, self._high = self._high, {}
