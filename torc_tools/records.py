@@ -21,7 +21,7 @@ def need(record: Record, key: str, kind: type | tuple[type, ...]) -> Any:
     Integers of more than 64 bits are refused: the store cannot hold them.
     """
     value = record.get(key)
-    if type(value) is kind and (kind is not int or -_MOST <= value < _MOST):
+    if type(value) is kind and not _too_large(value):
         return value
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or _too_large(value):
         raise Failure(
