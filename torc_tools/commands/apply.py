@@ -5,14 +5,11 @@ from collections.abc import Sequence
 
 from torc_tools import exits, records
 from torc_tools.core import adjusting
-from torc_tools.flows import applying, fold
+from torc_tools.flows import applying, fold, looking
 from torc_tools.shell import options, output, stream
 
 PROG = "torc-apply"
-COLUMNS = (
-    "job_ids", "job_names", "action", "original_memory", "new_memory", "original_runtime", "new_runtime", "copied",
-    "already",
-)  # fmt: skip
+COLUMNS = ("job", "name", "action", "memory", "runtime", "copied", "already")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,7 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     out, refused = applying.apply(db, found, dry_run=args.dry_run)
     for line in refused:
         stream.say(f"{PROG}: {line}")
-    status = output.emit(records.framed(PROG, workflow_id, out), args, COLUMNS)
+    people = looking.for_people(args)
+    shown = map(adjusting.for_people, out) if people else out
+    status = output.emit(records.framed(PROG, workflow_id, shown), args, COLUMNS if people else ())
     return exits.DATA if refused else status
 
 

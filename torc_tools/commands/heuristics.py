@@ -4,20 +4,12 @@ import argparse
 from collections.abc import Sequence
 
 from torc_tools import records
-from torc_tools.core import heuristics
+from torc_tools.core import adjusting, heuristics
+from torc_tools.flows import looking
 from torc_tools.shell import options, output, stream
 
 PROG = "torc-heuristics"
-COLUMNS = (
-    "job_ids",
-    "job_names",
-    "action",
-    "original_memory",
-    "new_memory",
-    "original_runtime",
-    "new_runtime",
-    "reason",
-)
+COLUMNS = ("job", "name", "action", "memory", "runtime", "reason")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,7 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_runtime=args.max_runtime,
     )
     planned = records.replace(stream.read(args.file), "diagnosis", lambda each: [heuristics.adjust(each, policy)])
-    return output.emit(planned, args, COLUMNS)
+    people = looking.for_people(args)
+    return output.emit(map(adjusting.for_people, planned) if people else planned, args, COLUMNS if people else ())
 
 
 def run() -> None:

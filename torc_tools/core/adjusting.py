@@ -91,6 +91,22 @@ def fulfilled(wish: Wish, life: Life) -> bool:
     return bool(asked) and all(want == have for want, have in asked)
 
 
+def for_people(record: Record) -> Record:
+    """Add to an adjustment (or an applied one) what a table shows: job, name, memory '8g -> 12g', runtime."""
+    return {
+        **record,
+        "job": ", ".join(map(str, record.get("job_ids") or ())),
+        "name": ", ".join(str(name) for name in record.get("job_names") or () if name is not None) or None,
+        "memory": _arrow(record, "memory"),
+        "runtime": _arrow(record, "runtime"),
+    }
+
+
+def _arrow(record: Record, what: str) -> str | None:
+    before, after = record.get(f"original_{what}"), record.get(f"new_{what}")
+    return f"{before or 'none'} -> {after}" if after else None
+
+
 class Plan:
     """What a stream of adjustments comes to: `out` is what to pass on, `refused` lines for people, `granted` by job."""
 
@@ -154,8 +170,8 @@ def _applied(wish: Wish, life: Life, already: bool) -> Record:
     record = wish.record
     grows, lasts = wish.memory is not None, wish.runtime is not None
     return {
-        **record,
         "type": "applied",
+        **{key: value for key, value in record.items() if key != "type"},
         "workflow_id": life.workflow_id,
         "action": "adjust" if grows or lasts else "retry",
         "job_ids": [wish.job_id],
