@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = stack.enter_context(contextlib.closing(watchlog.WatchLog(path, lazy=args.once)))
         stack.enter_context(log.failures())
         stack.enter_context(waking.interruptible())
-        watcher = watching.Watch(request, _policy(args), args.show_job_counts, held, log, args.once)
+        watcher = watching.Watch(request, _policy(args), args.show_job_counts, held, log, args.once, [])
         return watching.once(watcher) if args.once else watching.watch(watcher)
 
 

@@ -23,7 +23,8 @@ class Watch(NamedTuple):
     show_counts: bool
     held: lease.Lease
     log: watchlog.WatchLog
-    once: bool = False
+    once: bool
+    children: list[pipeline.Child]  # those that we started and that have not been seen to end
 
     @property
     def voice(self) -> Voice:
@@ -126,6 +127,7 @@ def _step_safely(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
 def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
     """Look and do what is next; give what to wait for then, or how it ended."""
     watcher.held.renew(after_s=lease.BEAT_S)
+    _hear_of_children(watcher)
     recovery.sync(watcher.request, watcher.voice)
     view = _look(watcher, state)
     if watcher.show_counts:
@@ -170,9 +172,20 @@ def _sleep(watcher: Watch, pause: Pause) -> None:
             return
 
 
+def _hear_of_children(watcher: Watch) -> None:
+    """Say so where a torc-run of ours failed itself, which is another thing than that jobs failed in it."""
+    for process in [each for each in watcher.children if each.poll() is not None]:
+        watcher.children.remove(process)
+        if process.returncode not in (exits.OK, exits.EMPTY):
+            watcher.log.say(
+                f"torc-run ended with exit code {process.returncode}: its words are in '{watcher.log.path}'"
+            )
+
+
 def _start(watcher: Watch, state: dict[str, Any], memory: pace.Memory) -> Pause:
     """Let the workflow go on: torc-run in a session of its own, which outlives us."""
     process = pipeline.background(recovery.restart_stage(watcher.request), watcher.log.fd)
+    watcher.children.append(process)
     child = (liveness.me()[0], process.pid, liveness.start_ticks(process.pid))
     state["child"] = child
     _keep(watcher, state, memory)

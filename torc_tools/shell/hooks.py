@@ -5,7 +5,6 @@ import math
 import os
 import select
 import shlex
-import shutil
 import signal
 import subprocess
 import time
@@ -27,6 +26,8 @@ def words(command: str) -> list[str]:
 
     Raises Failure(2) for bad quoting and for nothing, Failure(66) where there is no such program.
     """
+    import shutil
+
     try:
         split = shlex.split(command)
     except ValueError:

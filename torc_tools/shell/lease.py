@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import sqlite3
 import time
 from typing import Any, Self
@@ -88,7 +87,7 @@ def _identity(row: Any) -> tuple[str, int, int]:
 
 
 def _free(row: Any, stale_s: float) -> bool:
-    if row["pid"] == os.getpid() and row["hostname"] == socket.gethostname():
+    if row["pid"] == os.getpid() and row["hostname"] == os.uname().nodename:
         return True
     alive = liveness.alive(*_identity(row))
     return time.time() - row["renewed_at"] > stale_s if alive is None else not alive

@@ -1,7 +1,6 @@
 """Whether a process of this machine still lives: a pid alone may have been given to another process since."""
 
 import os
-import socket
 
 
 def start_ticks(pid: int) -> int | None:
@@ -17,7 +16,7 @@ def start_ticks(pid: int) -> int | None:
 
 def alive(hostname: str | None, pid: int | None, pid_start: int | None) -> bool | None:
     """Say whether that process lives: None where nobody here can know (another machine, or no pid was noted)."""
-    if hostname != socket.gethostname() or pid is None:
+    if hostname != os.uname().nodename or pid is None:
         return None
     ticks = start_ticks(pid)
     return ticks is not None and (pid_start is None or ticks == pid_start)
@@ -26,7 +25,7 @@ def alive(hostname: str | None, pid: int | None, pid_start: int | None) -> bool 
 def me() -> tuple[str, int, int]:
     """Give (hostname, pid, pid_start) of this process."""
     pid = os.getpid()
-    return socket.gethostname(), pid, start_ticks(pid) or 0
+    return os.uname().nodename, pid, start_ticks(pid) or 0
 
 
 def end_of(pid: int) -> int | None:

@@ -19,6 +19,7 @@ from torc_tools.exits import Failure
 
 Stage = Sequence[str]
 Hear = Callable[[str], None]
+Child = subprocess.Popen[bytes]
 
 
 class Ran(NamedTuple):
@@ -61,7 +62,7 @@ class Pipe:
         """Start `stages`; with `feed` the first one reads what `finish` gives it, else nothing."""
         self._names = [stage[0] for stage in stages]
         self._ear = _Ear(hear) if hear else None
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self._processes: list[Child] = []
         source: int | IO[bytes] | None = subprocess.PIPE if feed else subprocess.DEVNULL
         for stage in stages:
             process = subprocess.Popen(
@@ -173,12 +174,12 @@ def foreground(stage: Stage) -> int:
     return 128 - status if status < 0 else status
 
 
-def _pass_on(process: "subprocess.Popen[bytes]", number: int) -> None:
+def _pass_on(process: Child, number: int) -> None:
     process.send_signal(number)
     raise KeyboardInterrupt
 
 
-def background(stage: Stage, log: int) -> "subprocess.Popen[bytes]":
+def background(stage: Stage, log: int) -> Child:
     """Start one stage in a session of its own, so that no terminal ends it; what it says goes to descriptor `log`."""
     nothing = subprocess.DEVNULL
     return subprocess.Popen(argv(stage), stdin=nothing, stdout=nothing, stderr=log, start_new_session=True)
