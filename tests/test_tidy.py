@@ -74,15 +74,16 @@ def test_no_path_of_one_machine() -> None:
     assert matching("/[r]oot/|/[w]ork/|/[f]arm/") == []
 
 
+def sleeps(path: Path) -> list[int]:
+    """Give the lines that call time.sleep; a job's command, which is text, may."""
+    calls = [node for node in ast.walk(sources.tree(path)) if isinstance(node, ast.Call)]
+    return [call.lineno for call in calls if ast.unparse(call.func) in ("time.sleep", "sleep")]
+
+
 def test_tests_wait_for_events_and_not_for_time() -> None:
     """A loop with a deadline may pause between two looks (tests/waiting.py); nothing else sleeps."""
-    sleep = "time." + "sleep("
-    found = [
-        f"{sources.label(path)}: {text[: text.index(sleep)].count(chr(10)) + 1}"
-        for path, text in sources.tracked()
-        if path.is_relative_to(sources.ROOT / "tests") and path.suffix == ".py" and sleep in text
-    ]
-    assert [line for line in found if not line.startswith("tests/waiting.py")] == []
+    files = sorted(path for path in (sources.ROOT / "tests").rglob("*.py") if path.name != "waiting.py")
+    assert {sources.label(path): lines for path in files if (lines := sleeps(path))} == {}
 
 
 def test_text_files_end_with_one_newline() -> None:
