@@ -1,6 +1,5 @@
 """The policy: what grows, by how much, what is tried again as it is, what is held and what would override that."""
 
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -215,7 +214,7 @@ def test_a_request_never_falls_and_only_the_resource_at_fault_grows(diagnosis, p
 
 @given(diagnoses, policies)
 def test_the_same_again_only_for_causes_that_are_not_the_jobs(diagnosis, policy) -> None:
-    planned = adjust(diagnosis, replace(policy, retry_unknown=False))
+    planned = adjust(diagnosis, policy._replace(retry_unknown=False))
     cause = diagnosis["cause"]
     changed = diagnosis["memory_bytes"] != diagnosis["attempt_memory_bytes"] or (
         diagnosis["runtime_s"] != diagnosis["attempt_runtime_s"]

@@ -6,7 +6,7 @@ whole g, m or k; all arithmetic is in integers, factors in thousandths.
 """
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from torc_tools import units
 from torc_tools.exits import DATA, Failure
@@ -21,8 +21,7 @@ FAULTS = frozenset({"node_fail", "launch_fail", "orphan"})  # run again as is, u
 TRIES = 3  # failures of one kind after which the job itself is suspected
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(NamedTuple):
     """Factors in thousandths, caps in bytes and seconds (None: none)."""
 
     memory_milli: int = 1500

@@ -1,7 +1,5 @@
 """The journal: one row for every change that a command makes, chained by hashes. torc-undo and reports read it."""
 
-import getpass
-import hashlib
 import os
 import sqlite3
 import time
@@ -26,6 +24,8 @@ def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iter
 
     Each row's hash covers the row and the hash before it: a row that is edited or taken out later shows.
     """
+    import hashlib
+
     last = db.execute("SELECT hash FROM change ORDER BY change_id DESC LIMIT 1").fetchone()
     previous = last[0] if last else ""
     now, by = time.time(), who()
@@ -45,6 +45,8 @@ def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iter
 
 def who() -> str:
     """Give the user's name; USER may be unset (cron), and the uid may have no name."""
+    import getpass
+
     try:
         return getpass.getuser()
     except (KeyError, OSError):

@@ -1,7 +1,6 @@
 """Where a workflow's files lie: event files, claims, manifests, logs. Names only; nothing is created here."""
 
 import os
-import socket
 
 from torc_tools.records import Record
 
@@ -13,7 +12,7 @@ def events_dir(output_dir: str) -> str:
 
 def worker_name(workflow_id: int, run_id: int, slurm_job_id: str | None, pid: int) -> str:
     """Give a worker's name, which is the stem of its event file; each process has its own."""
-    return f"wf{workflow_id}_r{run_id}_{socket.gethostname()}_{slurm_job_id or 'local'}_{pid}"
+    return f"wf{workflow_id}_r{run_id}_{os.uname().nodename}_{slurm_job_id or 'local'}_{pid}"
 
 
 def claims_dir(output_dir: str, workflow_id: int, token: str) -> str:
@@ -40,4 +39,4 @@ def manifest_path(workflow: Record, allocation_id: int) -> str:
 
 def watch_log(output_dir: str, workflow_id: int) -> str:
     """Give the path of torc-watch's log."""
-    return os.path.join(output_dir, f"watch_{socket.gethostname()}_{workflow_id}.log")
+    return os.path.join(output_dir, f"watch_{os.uname().nodename}_{workflow_id}.log")

@@ -18,10 +18,19 @@ def parser(prog: str, description: str, epilog: str | None = None) -> argparse.A
         description=description,
         epilog=epilog or f"man {prog} has the details.",
         allow_abbrev=False,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=_formatter,
     )
     made.add_argument("--version", action="version", version=f"%(prog)s (torc-tools) {VERSION}")
     return made
+
+
+def _formatter(prog: str) -> argparse.HelpFormatter:
+    """Make the formatter of help, as wide as the terminal; argparse alone would load shutil for that, at each start."""
+    try:
+        columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size().columns
+    except (ValueError, OSError):
+        columns = 80
+    return argparse.RawDescriptionHelpFormatter(prog, width=columns - 2)
 
 
 def add_store(made: argparse.ArgumentParser) -> None:

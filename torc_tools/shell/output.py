@@ -1,8 +1,6 @@
 """Records for whoever reads them: JSON Lines in a pipe, a table on a terminal, JSON or CSV on request."""
 
 import argparse
-import csv
-import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -151,6 +149,9 @@ def _cell(value: Any) -> str:
 
 
 def _csv_lines(rows: list[Record], columns: Sequence[str]) -> Iterator[bytes]:
+    import csv
+    import io
+
     headers = list(columns) or list(dict.fromkeys(key for row in rows for key in row if key != "type"))
     for row in [dict(zip(headers, headers, strict=True)), *rows]:
         text = io.StringIO()

@@ -108,6 +108,8 @@ def run(main: Callable[[Sequence[str] | None], int], prog: str) -> None:
         status = exits.PIPE
     except KeyboardInterrupt:
         status = exits.INTERRUPTED
+    except SystemExit as leaving:  # argparse, after --help, --version or an option it does not know
+        status = leaving.code if isinstance(leaving.code, int) else exits.OK
     except Failure as failure:
         status = failure.status
         for line in _located(failure).splitlines():
@@ -146,14 +148,15 @@ def _store_trouble(prog: str, error: sqlite3.Error) -> int:
 
 
 def _leave(status: int) -> None:
-    """Exit with `status`, stdout pointed at /dev/null where it is broken, so that the flush at exit stays silent."""
+    """Exit with `status` at once: taking Python down in good order costs 6 ms, and the kernel does it as well."""
     try:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = status or exits.IO
-    sys.exit(status)
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.flush()
+    os._exit(status)
 
 
 @contextlib.contextmanager
