@@ -290,7 +290,7 @@ def test_no_store(name: str, work_dir: Path) -> None:
     assert not (work_dir / "torc.db").exists()
 
 
-@pytest.mark.parametrize("name", [name for name in sources.COMMANDS if name in CALLS and "1" in CALLS[name].args])
+@pytest.mark.parametrize("name", [name for name in applies("store") if name in CALLS and "1" in CALLS[name].args])
 def test_no_such_workflow(name: str) -> None:
     args = ["77" if arg == "1" else arg for arg in CALLS[name].args]
     done = subprocess.run([*conftest.command(name), *args], capture_output=True, timeout=60, check=False)
