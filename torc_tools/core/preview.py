@@ -13,7 +13,7 @@ def records(plan: Plan) -> Iterator[Record]:
     for number in range(len(plan.names)):
         yield _job(plan, number)
     for stage, count in sorted(Counter(plan.stages).items()):
-        yield {"type": "summary", "workflow_id": None, "stage": stage, "job_count": count}
+        yield {"type": "summary", "workflow_id": 0, "stage": stage, "job_count": count}
 
 
 def _job(plan: Plan, number: int) -> Record:

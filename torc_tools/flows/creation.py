@@ -62,6 +62,7 @@ def _planned(spec: specfile.Spec, max_jobs: int, monitoring: bool) -> Plan:
         problems.add(path, text)
     made = planning.plan(spec.data, problems, texts, max_jobs=max_jobs, monitoring=monitoring)
     if problems:
+        problems.sort(key=lambda problem: spec.line_of(problem.path) or 0)
         raise Failure(exits.DATA, "\n".join(_line(spec, problem) for problem in problems))
     for note in problems.notes:
         stream.say(f"note: {_line(spec, note)}")
