@@ -2,6 +2,7 @@
 
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,12 @@ def test_what_a_live_worker_holds_decides(torc: Any, store_file: Path) -> None:
     assert (only(found["allocations"])["pid"], only(found["allocations"])["num_cpus"]) == (os.getpid(), 1)
     assert only(found["reasons"])["text"] == "job 5: need 2 CPUs, more than every allocation has (1)"
     assert found["last_event_at"] == 1700000200.0
+
+
+def test_a_job_that_is_longer_than_what_is_left_is_seen(torc: Any, store_file: Path) -> None:
+    started(store_file, liveness.me()[2], ends_at=time.time() + 30)
+    change(store_file, "UPDATE job SET status = 2 WHERE job_id = 5")
+    assert only(summary(torc)["reasons"])["reason"] == "runtime"
 
 
 def test_a_dead_worker_is_seen(torc: Any, store_file: Path) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import secrets
 import time
 
 from torc_tools import exits
@@ -59,7 +58,7 @@ def _nameless(jobs: list[Record]) -> Record:
     """Make up the workflow record of bare job lines: no claims, no event file, output under torc_output."""
     first = jobs[0] if jobs else {"workflow_id": 0, "run_id": 1}
     about = {"workflow_id": first["workflow_id"], "run_id": first["run_id"]}
-    return {"type": "workflow", **about, "token": secrets.token_hex(16), "output_dir": "torc_output", "config": {}}
+    return {"type": "workflow", **about, "token": os.urandom(16).hex(), "output_dir": "torc_output", "config": {}}
 
 
 def _terms(args: argparse.Namespace, policy: Policy, *, in_slurm: bool) -> Terms:
@@ -109,6 +108,7 @@ def _facts(args: argparse.Namespace, workflow: Record, terms: Terms, slurm_job_i
         "num_cpus": terms.capacity.num_cpus,
         "memory_bytes": terms.capacity.memory_bytes,
         "num_gpus": terms.capacity.num_gpus,
+        "ends_at": None if terms.stop_at is None else time.time() + terms.stop_at - time.monotonic(),
     }
 
 
