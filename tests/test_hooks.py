@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import waiting
 
 from torc_tools.exits import Failure
 from torc_tools.shell import editor, hooks, liveness, pipeline, waking
@@ -66,13 +67,7 @@ def test_a_hook_out_of_time_goes_with_all_it_started(work_dir: Path) -> None:
     with pytest.raises(Failure, match=r"^Recovery hook 'h' ran longer than PT1S and was stopped$"):
         hooks.run(hook, said.append, lambda: None)
     child = int(said[0].rpartition(" ")[2])
-    assert ended(child)
-
-
-def ended(pid: int) -> bool:
-    """Wait for the end of a process that is not ours."""
-    waking.wait(10, [(liveness.me()[0], pid, None)])
-    return not liveness.alive(liveness.me()[0], pid, None)
+    waiting.until(lambda: not liveness.alive(liveness.me()[0], child, None), "the end of what the hook started")
 
 
 def test_what_a_hook_leaves_in_the_background_is_not_waited_for(work_dir: Path) -> None:
