@@ -60,7 +60,7 @@ CALLS = {
     "torc-reset": Call((), line(APPLIED), "applied"),
     "torc-results": Call(("1",)),
     "torc-run": Call(("-c", "true")),
-    "torc-sample": Call(("--count", "1", "--pid", "1")),
+    "torc-sample": Call(("--count=1", "--pid=1")),
     "torc-status": Call(("1",)),
     "torc-sync": Call(("1",)),
     "torc-watch": Call(("1", "--once"), status=GAVE_UP),

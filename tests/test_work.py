@@ -1,8 +1,11 @@
 """torc-work with real processes: limits, daemons, retries, actions, signals, siblings, kill -9 after each write."""
 
+import contextlib
 import json
 import os
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +17,7 @@ from waiting import until
 
 TOKEN = "0123456789abcdef"  # noqa: S105  names a workflow, opens nothing
 Events = list[dict[str, Any]]
+HERE = os.getpid()  # tells the processes of these tests from those of another run
 
 
 def workflow(work_dir: Path, **fields: Any) -> dict[str, Any]:
@@ -173,23 +177,23 @@ def test_missing_output_fails_and_the_log_tail_tells(torc: Torc, work_dir: Path)
     assert ends(events)[2, 1]["status"] == "completed"
 
 
-HOG = "import time; x = bytearray({0} << 20); time.sleep(60)"
+HOG = "import signal; x = bytearray(({1}, {0} << 20)[1]); signal.pause()"
 
 
 def test_memory_limit_kills_the_whole_tree(torc: Torc, work_dir: Path) -> None:
-    line = f"""(setsid {sys.executable} -c '{HOG.format(150)}' & ) ; sleep 61.25; true"""
+    line = f"""(setsid {sys.executable} -c '{HOG.format(150, HERE)}' & ) ; sleep 61.{HERE}; true"""
     events = work(torc, workflow(work_dir), job(1, line, memory_bytes=100 << 20))
     end = ends(events)[1, 1]
     assert (end["status"], end["return_code"], end["reason"]) == ("failed", 137, "memory_limit")
     assert end["peak_memory_bytes"] > 100 << 20
     assert end["peak_source"] == "sampled"
     assert end["exec_time_s"] < 20
-    assert running("150 << 20") == []
-    assert running("61.25") == []
+    assert running(f"({HERE}, 150 << 20)") == []
+    assert running(f"61.{HERE}") == []
 
 
 def test_limit_resources_false_lifts_the_limits(torc: Torc, work_dir: Path) -> None:
-    line = f"""{sys.executable} -c 'x = bytearray(150 << 20); import time; time.sleep(1.2)'; true"""
+    line = f"""{sys.executable} -c 'x = bytearray(150 << 20); import threading; threading.Event().wait(1.2)'; true"""
     manifest = workflow(work_dir, config=config(limit_resources=False))
     end = ends(work(torc, manifest, job(1, line, memory_bytes=100 << 20, runtime_s=1)))[1, 1]
     assert (end["status"], end["return_code"]) == ("completed", 0)
@@ -199,10 +203,11 @@ def test_limit_resources_false_lifts_the_limits(torc: Torc, work_dir: Path) -> N
 @pytest.mark.parametrize(
     ("line", "code", "lead"),
     [
-        ("sleep 62.25; true", 152, 30),
-        ("trap 'exit 0' TERM; sleep 62.25 & wait", 0, 30),
-        ("trap '' TERM; sleep 62.25; true", 152, 1),
+        (f"sleep 62.{HERE}; true", 152, 30),
+        (f"trap 'exit 0' TERM; sleep 62.{HERE} & wait", 0, 30),
+        (f"trap '' TERM; sleep 62.{HERE}; true", 152, 1),
     ],
+    ids=("dies", "exits", "ignores"),
 )
 def test_runtime_limit(torc: Torc, work_dir: Path, line: str, code: int, lead: int) -> None:
     manifest = workflow(work_dir, config=config(sigterm_lead_seconds=lead))
@@ -211,14 +216,14 @@ def test_runtime_limit(torc: Torc, work_dir: Path, line: str, code: int, lead: i
     assert (end["status"], end["return_code"], end["reason"]) == ("terminated", code, "runtime_limit")
     assert end["warned_at"] - end["started_at"] == pytest.approx(1, abs=0.9)
     assert (2, 1) not in ends(events)
-    assert running("62.25") == []
+    assert running(f"62.{HERE}") == []
 
 
 def test_left_over_processes_die_with_their_job(torc: Torc, work_dir: Path) -> None:
-    daemon = "(setsid sleep 63.25 >/dev/null 2>&1 &); sleep 63.25 & true"
+    daemon = f"(setsid sleep 63.{HERE} >/dev/null 2>&1 &); sleep 63.{HERE} & true"
     events = work(torc, workflow(work_dir), job(1, daemon), job(2, "sleep 1"))
     assert ends(events)[1, 1]["status"] == "completed"
-    assert running("63.25") == []
+    assert running(f"63.{HERE}") == []
 
 
 RULES = {
@@ -255,12 +260,12 @@ def test_a_failing_recovery_script_means_failed(torc: Torc, work_dir: Path) -> N
 
 
 def test_a_recovery_script_has_a_time_limit(torc: Torc, work_dir: Path) -> None:
-    rules = {"1": {"rules": [{"match_all_exit_codes": True, "recovery_script": "sleep 64.25; true"}]}}
+    rules = {"1": {"rules": [{"match_all_exit_codes": True, "recovery_script": f"sleep 64.{HERE}; true"}]}}
     manifest = workflow(work_dir, failure_handlers=rules, config=config(recovery_script_timeout_seconds=0.3))
     events = work(torc, manifest, job(1, "exit 3", failure_handler_id=1))
     assert ends(events)[1, 1]["next"] is None
     assert [e["return_code"] for e in events if e.get("event") == "recovery_script"] == [124]
-    assert running("64.25") == []
+    assert running(f"64.{HERE}") == []
 
 
 def test_use_pending_failed(torc: Torc, work_dir: Path) -> None:
@@ -326,7 +331,7 @@ def test_two_workers_share_the_jobs_and_free_each_others(work_dir: Path) -> None
     ("mode", "reason", "following"), [("requeue", "interrupted", "requeue"), ("terminate", "allocation_end", None)]
 )
 def test_a_signal_leaves_a_state_that_can_go_on(work_dir: Path, mode: str, reason: str, following: str | None) -> None:
-    lines = [job(1, "touch up; sleep 65.25; true"), job(2, "true", status="blocked", waits_for=[1])]
+    lines = [job(1, f"touch up; sleep 65.{HERE}; true"), job(2, "true", status="blocked", waits_for=[1])]
     worker = start(work_dir, workflow(work_dir), *lines, args=("-j", "4", "--on-signal", mode))
     until((work_dir / "up").exists, "the job")
     worker.send_signal(signal.SIGINT)
@@ -336,11 +341,11 @@ def test_a_signal_leaves_a_state_that_can_go_on(work_dir: Path, mode: str, reaso
     assert (end["status"], end["reason"], end["next"], end["return_code"]) == ("terminated", reason, following, 143)
     assert (1, 2) not in ends(events)
     assert events[-2]["reason"] == ("interrupted" if mode == "requeue" else "time_limit")
-    assert running("65.25") == []
+    assert running(f"65.{HERE}") == []
 
 
 def test_a_second_signal_kills_at_once(work_dir: Path) -> None:
-    worker = start(work_dir, workflow(work_dir), job(1, "trap '' TERM; touch up; sleep 66.25; sleep 66.25"))
+    worker = start(work_dir, workflow(work_dir), job(1, f"trap '' TERM; touch up; sleep 66.{HERE}; sleep 66.{HERE}"))
     until((work_dir / "up").exists, "the job")
     worker.send_signal(signal.SIGTERM)
     assert worker.stderr is not None
@@ -354,7 +359,7 @@ def test_the_end_of_the_time_is_not_the_jobs_fault(torc: Torc, work_dir: Path) -
     events = work(
         torc,
         workflow(work_dir),
-        job(1, "sleep 67.25"),
+        job(1, f"sleep 67.{HERE}"),
         job(2, "true", runtime_s=100),
         args=("-j", "4", "--time-limit", "PT2S"),
     )
@@ -369,7 +374,7 @@ def test_the_end_of_the_time_is_not_the_jobs_fault(torc: Torc, work_dir: Path) -
 
 
 def test_torc_cancel_is_heard(work_dir: Path) -> None:
-    worker = start(work_dir, workflow(work_dir), job(1, "touch up; sleep 68.25"))
+    worker = start(work_dir, workflow(work_dir), job(1, f"touch up; sleep 68.{HERE}"))
     until((work_dir / "up").exists, "the job")
     (work_dir / f"out/claims/wf1_{TOKEN[:8]}/cancel").touch()
     events = parse(worker.communicate(timeout=20)[0])
@@ -378,7 +383,7 @@ def test_torc_cancel_is_heard(work_dir: Path) -> None:
 
 
 def test_a_reader_that_leaves_ends_the_worker(work_dir: Path) -> None:
-    worker = start(work_dir, workflow(work_dir), job(1, "touch up; sleep 1.5; sleep 69.25"), job(2, "sleep 1"))
+    worker = start(work_dir, workflow(work_dir), job(1, f"touch up; sleep 1.5; sleep 69.{HERE}"), job(2, "sleep 1"))
     assert worker.stdout is not None
     assert worker.stderr is not None
     worker.stdout.close()
@@ -445,6 +450,19 @@ def test_a_monitor_switched_off_takes_no_samples(torc: Torc, work_dir: Path) -> 
     end = ends(work(torc, manifest, job(1, "sleep 0.3")))[1, 1]
     assert end["avg_memory_bytes"] is None
     assert end["avg_cpu_percent"] is not None
+
+
+def test_time_series(torc: Torc, work_dir: Path) -> None:
+    monitor = {"granularity": "time_series", "sample_interval_seconds": 1}
+    manifest = workflow(work_dir, config={"resource_monitor": monitor})
+    work(torc, manifest, job(1, "sleep 0.7", job_name="it"))
+    (file,) = (work_dir / "out/resource_utilization").iterdir()
+    assert file.name == f"resource_metrics_{socket.gethostname()}_1_1.db"
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        assert db.execute("SELECT * FROM job_metadata").fetchall() == [(1, "it")]
+        rows = db.execute("SELECT job_id, memory_bytes > 0, num_processes FROM job_resource_samples").fetchall()
+    assert len(rows) >= 2
+    assert rows[0] == (1, 1, 1)
 
 
 def test_kill_nine_after_each_write_leaves_whole_lines(torc: Torc, work_dir: Path) -> None:

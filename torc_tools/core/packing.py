@@ -69,14 +69,13 @@ class Packer:
         if not self._slots:
             return None
         if self._stale:
-            self._tree, self._stale = _Tree(sorted(key for key, bucket in self._buckets.items() if bucket)), False
+            self._grow()
         key = self._tree.first(self._free)
         if key is None:
             return None
         negative_runtime, job_id = heapq.heappop(self._buckets[key])
         if not self._buckets[key]:
             self._tree.set(key, _NEVER)
-            self._forget(key)
         if seconds_left is not None and -negative_runtime > seconds_left:
             return job_id, False
         cpus, memory, gpus = _needs(key)
@@ -101,10 +100,10 @@ class Packer:
         for index, part in enumerate(need[:3]):
             self._free[index] -= part
 
-    def _forget(self, key: tuple[int, ...]) -> None:
-        """Keep the place of an emptied bucket: jobs of its size may come back as a retry."""
-        if not self._tree.holds(key):
-            del self._buckets[key]
+    def _grow(self) -> None:
+        """Make the tree anew for the sizes there are now; an emptied bucket keeps its place until then."""
+        self._buckets = {key: bucket for key, bucket in self._buckets.items() if bucket}
+        self._tree, self._stale = _Tree(sorted(self._buckets)), False
 
 
 def _needs(key: tuple[int, ...]) -> tuple[int, int, int]:
@@ -124,9 +123,6 @@ class _Tree:
             self._least[self._size + place] = _needs(key)
         for node in range(self._size - 1, 0, -1):
             self._least[node] = self._join(node)
-
-    def holds(self, key: tuple[int, ...]) -> bool:
-        return key in self._places
 
     def set(self, key: tuple[int, ...], needs: tuple[int, int, int]) -> None:
         node = self._size + self._places[key]

@@ -21,6 +21,7 @@ from torc_tools.shell.events import Siblings
 
 TICK_S = 1.0  # siblings' news, cancel, the disk
 HEARTBEAT_S = 30.0
+SERIES_S = 5.0  # how often samples are written
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _LAST_TRIES_S = 5.0  # how long the last lines are tried for at the end
 
@@ -58,6 +59,7 @@ class Worker:
         loop = self.desk.loop
         self._tick()
         loop.later(HEARTBEAT_S, self._heartbeat)
+        loop.later(SERIES_S, self._keep_samples)
         if self.terms.stop_at is not None:
             loop.at(self.terms.stop_at, lambda: self._stop(outcome.END))
         self.actions.begin()
@@ -69,6 +71,8 @@ class Worker:
             self._heed_signals()
             self._start_jobs()
         self._last_actions()
+        if self.desk.series is not None:
+            self.desk.series.close()
         trees.kill(pid for pid in trees.adopted() if pid not in loop.children())
         return {None: "finished", outcome.END: "time_limit"}.get(self.stopping, str(self.stopping))
 
@@ -276,6 +280,15 @@ class Worker:
                 self.take_in(event)
             except (KeyError, TypeError):
                 continue  # not a line of ours: whoever folds it counts it
+
+    def _keep_samples(self) -> None:
+        series = self.desk.series
+        if series is not None:
+            self.desk.loop.later(SERIES_S, self._keep_samples)
+            series.flush()
+            if series.trouble and series.trouble not in self._warned:
+                self._warned.add(series.trouble)
+                stream.say(f"torc-work: cannot write samples: {series.trouble}")
 
     def _heartbeat(self) -> None:
         self.desk.loop.later(HEARTBEAT_S, self._heartbeat)

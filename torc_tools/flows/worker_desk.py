@@ -9,11 +9,12 @@ import orjson
 
 from torc_tools.flows.worker_manifest import Policy
 from torc_tools.records import Record
-from torc_tools.shell import layout, trees
+from torc_tools.shell import layout, series, trees
 from torc_tools.shell.events import EventFile
 from torc_tools.shell.launch import Shell
 from torc_tools.shell.loop import Loop
 from torc_tools.shell.pipe import Pipe
+from torc_tools.shell.series import Series
 
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TORC_GPU_VISIBLE_DEVICES")
 
@@ -53,7 +54,10 @@ class Desk:
         self.prefix = f"TORC_JOB_MARK={workflow['token']}."
         self.trees: dict[bytes, trees.Tree] = {}
         self.orphanage = trees.Orphanage(self.prefix.encode())
-        self.series: Any = None  # flows.worker_series.Series, where samples are kept
+        self.series = self._series() if policy.series else None
+
+    def _series(self) -> Series:
+        return Series(series.path(self.output_dir, self.workflow["workflow_id"], self.workflow["run_id"]))
 
     def job_env(self, job: Record, attempt_id: int, gpus: list[str]) -> dict[str, str]:
         """Give the environment of one attempt; the job's own settings win over the workflow's, ours over both."""

@@ -115,7 +115,8 @@ class Attempt:
         now = time.monotonic()
         self.usage.sample(now, *taken)
         if self.desk.series is not None and taken.num_processes:
-            self.desk.series.add(self.job, self.usage.last_cpu_percent, taken)
+            cpu = self.usage.last_cpu_percent
+            self.desk.series.add(self.job["job_id"], self.job["job_name"], cpu, *taken[1:])
         age = now - self._began
         young = next((look for look in FIRST_LOOKS_S if look > age), None)
         interval = self.desk.policy.interval_s
