@@ -218,11 +218,13 @@ class Worker:
 
     def _last_actions(self) -> None:
         """Run what is to run at the end; a signal ends that, too."""
-        if self.stopping in (None, outcome.END):
-            self.actions.end(complete=not self.board.unsettled())
-        while self.chains:
-            self.desk.loop.turn()
-            self._heed_signals()
+        if self.stopping not in (None, outcome.END):
+            return
+        for trigger in ("on_workflow_complete",) * (not self.board.unsettled()) + ("on_worker_complete",):
+            self.actions.fire_all(trigger)
+            while self.chains:
+                self.desk.loop.turn()
+                self._heed_signals()
 
     def _stop(self, reason: str) -> None:
         """Start nothing more, and end what runs; a second time: at once."""

@@ -37,8 +37,7 @@ class Actions:
         for action in self._of("on_workflow_start"):
             self.holding += 1
             self._fire(action)
-        for action in self._of("on_worker_start"):
-            self._fire(action)
+        self.fire_all("on_worker_start")
         for action in self._of("on_jobs_ready"):
             self._await(action, gate=True)
         for action in self._of("on_jobs_complete"):
@@ -54,11 +53,9 @@ class Actions:
                     if self._by_id[action_id]["trigger_type"] in trigger:
                         self._reached(action_id, job_id)
 
-    def end(self, *, complete: bool) -> None:
-        """Fire what fires at the end; `complete`: all jobs are over."""
-        for action in self._of("on_workflow_complete") if complete else ():
-            self._fire(action)
-        for action in self._of("on_worker_complete"):
+    def fire_all(self, trigger: str) -> None:
+        """Fire the actions of a trigger."""
+        for action in self._of(trigger):
             self._fire(action)
 
     def heard(self, action_id: int, run_id: int) -> None:
