@@ -65,6 +65,8 @@ def chain(folder: Path, _at_most: int) -> list[Row]:
 
 def complete(folder: Path, count: int) -> str:
     """Say whether each of `count` jobs left a result and both of its events, its peak memory measured or not."""
+    if not (folder / "torc_output" / "events").exists():
+        return "NOTHING RAN"
     with closing(sqlite3.connect(folder / "torc.db")) as db:
         results, zeros, peaks = db.execute(
             "SELECT count(*), sum(return_code = 0), count(peak_memory_bytes) FROM result"

@@ -53,7 +53,7 @@ def make(folder: Path, count: int, attempts: int = 1) -> None:
     """
     folder.mkdir(parents=True)
     (folder / "sweep.yaml").write_text(sweep(count))
-    subprocess.run(["torc-create", "sweep.yaml"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    subprocess.run(["torc-create", "sweep.yaml"], cwd=folder, check=True, capture_output=True)
     with sqlite3.connect(folder / "torc.db") as db:
         token, output_dir, first = db.execute(
             "SELECT token, output_dir, min(job_id) FROM workflow JOIN job USING (workflow_id)"

@@ -48,7 +48,7 @@ def resets(folder: Path, at_most: int) -> list[Row]:
 def _reset(base: Path) -> Callable[[int], Usage]:
     def case(_round: int) -> Usage:
         shutil.copyfile(base / "torc.db", base / "copy.db")
-        return run(["torc-reset", "--store", "copy.db", "1", "--failed"], base)
+        return run(["torc-reset", "--store", "copy.db", "-w", "1", "--failed"], base)
 
     return case
 
