@@ -57,20 +57,24 @@ def _workflows(db: sqlite3.Connection, workflow_id: int | None) -> list[Record]:
     return list(queries.workflows(db)) if workflow_id is None else [queries.workflow(db, workflow_id)]
 
 
-def _fold_one(db: sqlite3.Connection, workflow: Record) -> int:
+def take_in(db: sqlite3.Connection, workflow: Record) -> int:
+    """Fold the new event lines of one workflow, inside the caller's transaction; give how many they were."""
     workflow_id = workflow["workflow_id"]
-    with store.transaction(db):
-        ledger = Ledger(folding.lives(db, workflow_id))
-        count = sum(_fold_file(db, workflow, ledger, news) for news in eventlog.news(db, workflow))
-        folding.save_moves(db, ledger.moves)
-        folding.save_actions(db, workflow_id, ledger.actions)
-        if ledger.moves:
-            settle(db, workflow_id)
+    ledger = Ledger(folding.lives(db, workflow_id))
+    count = sum(_fold_file(db, workflow, ledger, news) for news in eventlog.news(db, workflow))
+    folding.save_moves(db, ledger.moves)
+    folding.save_actions(db, workflow_id, ledger.actions)
+    if ledger.moves:
+        settle(db, workflow_id)
     if ledger.rejected:
-        stream.say(
-            f"warning: {ledger.rejected} event line(s) of workflow {workflow_id} could not be read and were skipped"
-        )
+        lines = f"{ledger.rejected} event line(s) of workflow {workflow_id}"
+        stream.say(f"warning: {lines} could not be read and were skipped")
     return count
+
+
+def _fold_one(db: sqlite3.Connection, workflow: Record) -> int:
+    with store.transaction(db):
+        return take_in(db, workflow)
 
 
 def _fold_file(db: sqlite3.Connection, workflow: Record, ledger: Ledger, news: tuple[str, str, int]) -> int:

@@ -22,30 +22,35 @@ def reconcile(
     """Find the jobs whose worker is gone and settle them, in one transaction; give a summary of what was done.
 
     With `requeue` they go back to ready as the next attempt (a run that is resumed), else they are failed with
-    return code -128, for torc-diagnose to see. `db` has the news folded in; with dry_run it is a copy in memory.
+    return code -128, for torc-diagnose to see; in a canceled workflow they are canceled. With dry_run `db` is a copy
+    in memory. Who is dead is found out before the last news is folded in: a worker may write its last line and end
+    at any moment, and a line that is there must count.
     """
     workflow = queries.workflow(db, workflow_id)
     with store.transaction(db):
         gone = workers.gone(db, workflow_id)
+        fold.take_in(db, workflow)
         lost = [job for job in workers.active_jobs(db, workflow_id) if job["worker"] in gone]
         if not dry_run:
             leftovers.kill(workflow, [(job["job_id"], job["run_id"], job["attempt_id"]) for job in lost])
-        _settle(db, workflow_id, command, lost, requeue=requeue)
+        _settle(db, workflow, command, lost, requeue=requeue)
         ended = workers.bury(db, workflow_id)
         _free_claims(db, workflow, dry_run=dry_run)
     return _summary(workflow_id, lost, ended, requeue=requeue)
 
 
-def _settle(db: sqlite3.Connection, workflow_id: int, command: str, lost: list[sqlite3.Row], *, requeue: bool) -> None:
+def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[sqlite3.Row], *, requeue: bool) -> None:
     if not lost:
         return
+    workflow_id = workflow["workflow_id"]
+    after = states.CANCELED if workflow["is_canceled"] else states.READY if requeue else states.FAILED
     nothing = [None] * len(MEASURED)
     folding.save_results(
         db,
         workflow_id,
         [(*_life(job), states.FAILED, LOST, *nothing, job["worker"], {"reason": "lost"}) for job in lost],
     )
-    moves = {job["job_id"]: _after(job, requeue=requeue) for job in lost}
+    moves = {job["job_id"]: (after, job["attempt_id"] + (after == states.READY), None) for job in lost}
     folding.save_moves(db, moves)
     journal.record(db, workflow_id, command, [_change(job, moves[job["job_id"]]) for job in lost])
     fold.settle(db, workflow_id)
@@ -53,10 +58,6 @@ def _settle(db: sqlite3.Connection, workflow_id: int, command: str, lost: list[s
 
 def _life(job: sqlite3.Row) -> tuple[int, int, int]:
     return job["job_id"], job["run_id"], job["attempt_id"]
-
-
-def _after(job: sqlite3.Row, *, requeue: bool) -> tuple[int, int, str | None]:
-    return (states.READY, job["attempt_id"] + 1, None) if requeue else (states.FAILED, job["attempt_id"], None)
 
 
 def _change(job: sqlite3.Row, after: tuple[int, int, str | None]) -> journal.Change:

@@ -60,10 +60,20 @@ def coloured() -> bool:
 
 
 def _where(records: Iterable[Record], expression: str | None) -> Iterable[Record]:
-    if not expression:
-        return records
-    matches = _compiled(expression)
-    return (record for record in records if record["type"] in FRAMES or _truthy(matches(record)))
+    return _matching(records, _compiled(expression)) if expression else records
+
+
+def _matching(records: Iterable[Record], matches: Callable[[Any], Any]) -> Iterator[Record]:
+    """Give the records that match, and the frame around them; the end line counts what is left."""
+    count = 0
+    for record in records:
+        if record["type"] == "end":
+            yield {**record, "count": count}
+        elif record["type"] == "begin":
+            yield record
+        elif _truthy(matches(record)):
+            count += 1
+            yield record
 
 
 def _limited(records: Iterable[Record], limit: int | None) -> Iterable[Record]:
