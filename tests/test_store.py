@@ -1,6 +1,7 @@
 """The store: who may open it, what a lock, a newer version and a stranger's file do; the journal's chain."""
 
 import contextlib
+import getpass
 import hashlib
 import os
 import sqlite3
@@ -147,7 +148,7 @@ def test_an_edited_or_missing_row_shows(store_file: Path, tamper: str) -> None:
 
 
 def test_the_journal_knows_a_user_without_a_name(store_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(journal.getpass, "getuser", lambda: (_ for _ in ()).throw(KeyError("uid")))
+    monkeypatch.setattr(getpass, "getuser", lambda: (_ for _ in ()).throw(KeyError("uid")))
     db = store.open_store(str(store_file))
     with store.transaction(db):
         journal.record(db, 1, "torc-apply", [journal.Change("job", 1, None, None, None)])
