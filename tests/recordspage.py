@@ -1,4 +1,4 @@
-"""The part of torc-records(5) that follows from the schemas: every type, every field. scripts/bless-schemas writes it."""
+"""The part of torc-records(5) that follows from the schemas: all types, all fields. scripts/bless-schemas writes it."""
 
 import json
 import re
