@@ -54,8 +54,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the jobs of the input; give the exit status."""
     args = parser().parse_args(argv)
-    records = stream.whole(stream.read(args.file), working.check)
-    working.work(records, args)
+    working.work(working.read(args.file), args)
     return exits.OK
 
 

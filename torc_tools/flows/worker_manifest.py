@@ -17,7 +17,15 @@ _DEFAULTS: Record = {
     "priority": 0,
     "num_cpus": 1,
     "num_gpus": 0,
-    "num_nodes": 1,
+    "waits_for": (),
+    "output_files": (),
+    "parent_failed": False,
+    "cancel_on_blocking_job_failure": True,
+    "config": {},
+}
+_OPTIONAL: Record = {
+    **_DEFAULTS,
+    **dict.fromkeys(("status", "job_name", "memory_bytes", "runtime_s", "invocation_script", "failure_handler_id")),
 }
 _TRIGGERS = frozenset(
     {
@@ -129,16 +137,14 @@ def _check_job(job: Record) -> None:
 
 
 def _filled(job: Record) -> Record:
-    filled = {**_DEFAULTS, **{key: value for key, value in job.items() if value is not None}}
-    for key in ("memory_bytes", "runtime_s", "invocation_script", "failure_handler_id"):
-        filled.setdefault(key, None)
-    filled.setdefault("waits_for", [])
-    filled.setdefault("status", "blocked" if filled["waits_for"] else "ready")
-    filled.setdefault("job_name", f"job_{filled['job_id']}")
-    filled.setdefault("parent_failed", False)
-    filled.setdefault("cancel_on_blocking_job_failure", True)
-    filled.setdefault("output_files", [])
-    filled.setdefault("config", {})
+    filled = {**_OPTIONAL, **job}
+    for key, value in _DEFAULTS.items():
+        if filled[key] is None:
+            filled[key] = value
+    if filled["status"] is None:
+        filled["status"] = "blocked" if filled["waits_for"] else "ready"
+    if filled["job_name"] is None:
+        filled["job_name"] = f"job_{filled['job_id']}"
     return filled
 
 

@@ -1,6 +1,7 @@
 """From the input and the options of torc-work to a worker at work."""
 
 import argparse
+import gc
 import os
 import time
 
@@ -12,14 +13,23 @@ from torc_tools.flows.worker import Terms, Worker
 from torc_tools.flows.worker_desk import Desk, Log
 from torc_tools.flows.worker_manifest import Policy
 from torc_tools.records import Record
-from torc_tools.shell import layout, liveness, machine, procs
+from torc_tools.shell import layout, liveness, machine, procs, stream
 from torc_tools.shell.claims import Claims
 from torc_tools.shell.events import EventFile, Siblings
 from torc_tools.shell.loop import Loop
 from torc_tools.shell.pipe import Pipe
 
-check = worker_manifest.check
 _SLURM_HEADROOM_S = 60.0
+
+
+def read(file: str | None) -> list[Record]:
+    """Read and check all records of the input. Raises as stream.whole does."""
+    gc.disable()  # nothing of this is garbage, and looking for it takes as long as reading
+    try:
+        return stream.whole(stream.read(file), worker_manifest.check)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def work(records: list[Record], args: argparse.Namespace) -> None:
