@@ -53,7 +53,7 @@ READY = [
     (job(1, "ready"), {"queued": [{"slurm_reason": None}, {"slurm_reason": "Priority"}]}, "allocation_queued",
      "job 1: 2 allocation(s) wait in the queue (Priority)"),
     (job(1, "ready"), {"is_canceled": True}, "canceled",
-     "job 1: the workflow is canceled: torc-reset 42 starts it again"),
+     "job 1: the workflow is canceled: torc-reset -w 42 --status canceled starts it again"),
     (job(1, "ready"), {"missing": {1: ["a.csv"]}}, "missing_input",
      "job 1: input that no job makes is missing: 'a.csv'"),
     (job(1, "running"), {"lost": frozenset({1})}, "lost_worker",

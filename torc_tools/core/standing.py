@@ -114,7 +114,7 @@ def _missing(paths: list[str]) -> Record:
 def _ready(job: Record, facts: Facts) -> tuple[tuple[Any, ...], Record]:
     """Say why a ready job does not run."""
     if facts.is_canceled:
-        text = f"the workflow is canceled: torc-reset {facts.workflow_id} starts it again"
+        text = f"the workflow is canceled: torc-reset -w {facts.workflow_id} --status canceled starts it again"
         return ("canceled",), _entry("canceled", text)
     if facts.places:
         refused = _too_small(job, facts.places, "every allocation")
