@@ -23,7 +23,7 @@ TICK_S = 1.0  # siblings' news, cancel, the disk
 HEARTBEAT_S = 30.0
 SERIES_S = 5.0  # how often samples are written
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LAST_TRIES_S = 5.0  # how long the last lines are tried for at the end
+_LAST_TRIES_S = 2.0  # how long the last lines are tried for at the end
 
 
 class Terms(NamedTuple):
