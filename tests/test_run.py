@@ -198,6 +198,17 @@ def test_a_signal_leaves_a_state_that_goes_on(torc, work_dir, gate, number):
     assert ran(work_dir) == Counter(["busy"])
 
 
+def test_under_nohup_a_hangup_is_nothing(torc, work_dir, gate):
+    spec(work_dir / "s.json", job("busy", WAITER.format(name="busy")))
+    first = subprocess.Popen(
+        ["nohup", *command("torc-run"), "s.json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    gate()
+    first.send_signal(signal.SIGHUP)
+    release()
+    assert first.wait(30) == 0
+
+
 def test_two_at_once_run_nothing_twice(torc, work_dir):
     spec(work_dir / "s.json", *(job(f"j{i}", f"echo {i} >> ran") for i in range(40)))
     assert torc("torc-create", "s.json").returncode == 0

@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from torc_tools.shell import waking
+
 if TYPE_CHECKING:
     import subprocess
 
@@ -47,9 +49,5 @@ def forwarding(process: "subprocess.Popen[bytes]", told: Callable[[int], None]) 
             process.send_signal(signal.SIGTERM if number == signal.SIGHUP else number)
         told(number)
 
-    before = {number: signal.signal(number, forward) for number in FORWARDED}
-    try:
+    with waking.catching(FORWARDED, forward):
         yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,7 +5,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 
 from torc_tools.shell import liveness
@@ -39,13 +39,21 @@ def wait(seconds: float, processes: Iterable[Process]) -> bool:
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
     """Within the block SIGTERM, and SIGHUP unless it is ignored (nohup), end us as Ctrl-C does."""
-    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
-    before = {number: signal.signal(number, _interrupt) for number in numbers}
+    with catching((signal.SIGTERM, signal.SIGHUP), _interrupt):
+        yield
+
+
+@contextlib.contextmanager
+def catching(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
+    """Within the block `handler` gets these signals; one that is ignored (nohup, a job in the background) stays so."""
+    before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
     try:
+        for number in before:
+            signal.signal(number, handler)
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, former in before.items():
+            signal.signal(number, former)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
