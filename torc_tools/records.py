@@ -20,8 +20,8 @@ def need(record: Record, key: str, kind: type | tuple[type, ...]) -> Any:
 
     Integers of more than 64 bits are refused: the store cannot hold them.
     """
-    value = record.get(key)
-    if type(value) is kind and not _too_large(value):
+    value: Any = record.get(key)
+    if _plain(value, kind):
         return value
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool) or _too_large(value):
         raise Failure(
@@ -32,10 +32,8 @@ def need(record: Record, key: str, kind: type | tuple[type, ...]) -> Any:
 
 def may(record: Record, key: str, kind: type | tuple[type, ...]) -> Any:
     """Give record[key] checked as `need` does, or None where it is absent or null."""
-    value = record.get(key)
-    if value is None or (type(value) is kind and kind is not int):
-        return value
-    return need(record, key, kind)
+    value: Any = record.get(key)
+    return value if value is None or _plain(value, kind) else need(record, key, kind)
 
 
 def need_ids(record: Record, key: str) -> list[int]:
@@ -68,6 +66,12 @@ def replace(records: Iterable[Record], kind: str, change: Callable[[Record], Ite
             yield from change(record)
         else:
             yield record
+
+
+def _plain(value: Any, kind: type | tuple[type, ...]) -> bool:
+    """Say whether a value is of exactly this one kind: so are nearly all, and it is quick to tell."""
+    exact = type(value) is kind
+    return exact and (kind is not int or -_MOST <= value < _MOST)
 
 
 def _too_large(value: Any) -> bool:

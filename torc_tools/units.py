@@ -4,6 +4,7 @@ Memory is binary everywhere (1k = 1024 bytes). Durations are whole seconds, roun
 thousandths, because 1.1 * 3600 is not 3960 in floating point.
 """
 
+import functools
 import re
 
 from torc_tools.exits import DATA, Failure
@@ -30,7 +31,12 @@ def parse_memory(text: str | int) -> int:
 
     Powers of 1024 whatever the spelling. Raises Failure(65) on anything else, 0 and more than 2**62 included.
     """
-    match = _MEMORY.fullmatch(str(text)) if not isinstance(text, bool) else None
+    return _memory(str(text))
+
+
+@functools.lru_cache(maxsize=1024)  # a workflow has few sizes and many jobs
+def _memory(text: str) -> int:
+    match = _MEMORY.fullmatch(text)
     if match is None or (match[3].lower() == "b" and match[4]):
         raise Failure(DATA, f"not a memory size: '{text}' (write 512m, 8g, 1.5g)")
     whole, part = match[1], match[2] or ""
@@ -60,16 +66,20 @@ def parse_duration(text: str) -> int:
     Parts of a second round up. Years and months (not a fixed length), 'MM:SS' (read as hours by many), bare
     numbers, zero and rubbish raise Failure(65).
     """
-    if isinstance(text, str):
-        stripped = text.strip()
-        if match := _CLOCK.fullmatch(stripped):
-            days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-            return _bounded(days * 86400 + hours * 3600 + minutes * 60 + seconds, text, "duration")
-        if match := _DAYS.fullmatch(stripped):
-            days, hours, minutes = (int(part or 0) for part in match.groups())
-            return _bounded(days * 86400 + hours * 3600 + minutes * 60, text, "duration")
-        if match := _ISO.fullmatch(stripped):
-            return _bounded(_iso_seconds(match.groups(), text), text, "duration")
+    return _duration(str(text))
+
+
+@functools.lru_cache(maxsize=1024)
+def _duration(text: str) -> int:
+    stripped = text.strip()
+    if match := _CLOCK.fullmatch(stripped):
+        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return _bounded(days * 86400 + hours * 3600 + minutes * 60 + seconds, text, "duration")
+    if match := _DAYS.fullmatch(stripped):
+        days, hours, minutes = (int(part or 0) for part in match.groups())
+        return _bounded(days * 86400 + hours * 3600 + minutes * 60, text, "duration")
+    if match := _ISO.fullmatch(stripped):
+        return _bounded(_iso_seconds(match.groups(), text), text, "duration")
     raise Failure(DATA, f"not a duration: '{text}' (write PT2H30M or 02:30:00)")
 
 

@@ -5,11 +5,9 @@ from typing import NamedTuple
 
 from torc_tools import states
 from torc_tools.core import transitions
-from torc_tools.exits import DATA, Failure
 from torc_tools.records import Record, may, need_ids
 
 NAMING = frozenset({"applied", "job", "result", "diagnosis"})  # the records that name jobs; an adjustment does not
-_MOST = 2**63
 
 
 class Name(NamedTuple):
@@ -44,8 +42,6 @@ def names(record: Record) -> list[Name]:
     """Give the jobs that a record names, by job_ids or job_id. Raises Failure(65) where it has neither."""
     ids = need_ids(record if "job_ids" in record else {**record, "job_ids": [record.get("job_id")]}, "job_ids")
     workflow_id, run_id, attempt_id = (may(record, key, int) for key in ("workflow_id", "run_id", "attempt_id"))
-    if not all(0 < job_id < _MOST for job_id in ids):
-        raise Failure(DATA, f"{record['type']}: no job has such an id")
     preview = record["type"] == "applied" and bool(may(record, "dry_run", bool))
     return [Name(job_id, workflow_id, run_id, attempt_id, preview) for job_id in ids]
 
