@@ -1,4 +1,7 @@
-"""A workflow of real programs that fail: one out of memory, one out of time, one with a bug, and what hangs on them."""
+"""A workflow of real programs that fail: one out of memory, one out of time, one with a bug, and what hangs on them.
+
+In the first run they hold what they have until they are stopped, so that a slow machine sees the same failures.
+"""
 
 import contextlib
 import hashlib
@@ -14,10 +17,10 @@ resource_requirements:
 jobs:
   - {name: prepare, command: "true", resource_requirements: small}
   - name: hog
-    command: "python3 -c 'import time; held = bytearray(60 << 20); time.sleep(0.2)'"
+    command: "python3 -c 'import time; held = bytearray(60 << 20); time.sleep('$((TORC_RUN_ID == 1 ? 60 : 0))')'"
     resource_requirements: small
     depends_on: [prepare]
-  - {name: late, command: "sleep 1.1", resource_requirements: brief, depends_on: [prepare]}
+  - {name: late, command: "sleep $((TORC_RUN_ID == 1 ? 60 : 0))", resource_requirements: brief, depends_on: [prepare]}
   - {name: bug, command: "test -e mended", resource_requirements: small}
   - {name: report, command: "echo done > report", resource_requirements: small, depends_on: [hog, late]}
   - {name: after_bug, command: "true", resource_requirements: small, depends_on: [bug]}

@@ -70,12 +70,12 @@ def test_the_lines_are_those_of_the_seed(torc: Torc, failed: Path) -> None:
     done = torc("torc-recover", 1)
     lines = said(done)
     at = lines.index("Diagnosing failures...")
-    new = [re.sub(r"48m -> \d+m", "48m -> NEWm", line) for line in lines[at:]]
+    new = [re.sub(r"(48m|PT1S) -> (PT)?\d+", r"\1 -> \2NEW", line) for line in lines[at:]]
     assert new[:8] == [
         "Diagnosing failures...",
         "Applying recovery heuristics...",
         "  Job 2 (hog): OOM detected, increasing memory 48m -> NEWm",
-        "  Job 3 (late): Timeout detected, increasing runtime PT1S -> PT3S",
+        "  Job 3 (late): Timeout detected, increasing runtime PT1S -> PTNEWS",
         "  Applied fixes: 1 OOM, 1 timeout",
         "  1 job(s) with unknown failure cause (skipped, use --retry-unknown to include)",
         "Resetting 2 job(s) for retry...",
@@ -330,3 +330,21 @@ def test_ctrl_c_reaches_the_run_and_is_130(torc: Torc, work_dir: Path) -> None:
     process.stderr.close()
     assert process.wait(30) == 130
     assert street.query("SELECT * FROM lease") == []
+
+
+@pytest.mark.parametrize(("end", "status"), [("| true", 141), (">/dev/full", 74)])
+def test_a_receipt_that_cannot_be_written_stops_no_recovery(torc: Torc, work_dir: Path, end: str, status: int) -> None:
+    torc("torc-run", "-c", "test -e mended")
+    (work_dir / "mended").touch()
+    line = f"torc-recover --retry-unknown 1 {end}; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, check=False)
+    assert done.returncode == status, said(done)
+    assert street.statuses() == {"job_1": "completed"}
+
+
+def test_without_standard_output_nothing_is_done(torc: Torc, work_dir: Path) -> None:
+    torc("torc-run", "-c", "exit 3")
+    before = street.dump()
+    done = subprocess.run(["bash", "-c", "torc-recover --retry-unknown 1 >&-"], capture_output=True, check=False)
+    assert (done.returncode, said(done)) == (74, ["torc-recover: cannot write standard output: it is closed"])
+    assert street.dump() == before

@@ -152,7 +152,7 @@ def test_a_job_that_fits_nowhere_is_stuck_after_one_start(torc: Torc, work_dir: 
 
 def test_auto_schedule_starts_what_is_ready_and_says_its_rules(torc: Torc, work_dir: Path) -> None:
     torc("torc-create", street.write(work_dir, bug=False))
-    done = torc("torc-watch", "--auto-schedule", "--walltime", "01:00:00", "-j", 1, 1)
+    done = torc("torc-watch", "--auto-schedule", "-j", 1, 1)
     lines = said(done)
     assert done.returncode == 1
     assert lines[1] == "Auto-schedule enabled (threshold: 5 retry jobs, cooldown: 1800s, stranded timeout: 7200s)"
@@ -290,10 +290,12 @@ def test_the_log_may_lie_elsewhere_and_names_cannot_break_its_lines(torc: Torc, 
 
 
 def test_print_shows_the_recovery(torc: Torc, store_file: Path) -> None:
-    done = torc("torc-watch", "--print", "--store", "a b.db", "--recovery-hook", "fix.sh", "-j", 2, 1)
+    done = torc(
+        "torc-watch", "--print", "--store", "a b.db", "--recovery-hook", "fix.sh", "-j", 2, "--walltime", "01:30:00", 1
+    )
     assert done.stdout.decode() == (
         "torc-sync --store 'a b.db' 1 && TORC_WORKFLOW_ID=1 fix.sh 1 && torc-diagnose --store 'a b.db' 1"
         " | torc-heuristics --memory-multiplier 1.5 --runtime-multiplier 1.5 --retry-unknown"
         " | torc-apply --store 'a b.db' | torc-reset --store 'a b.db'"
-        " && torc-run --store 'a b.db' --max-parallel-jobs=2 1\n"
+        " && torc-run --store 'a b.db' --max-parallel-jobs=2 --time-limit=PT1H30M 1\n"
     )

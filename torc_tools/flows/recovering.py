@@ -26,6 +26,7 @@ class Outcome(NamedTuple):
 
 def recover(request: Request, held: lease.Lease, *, interactive: bool, restart: bool) -> Outcome:
     """Recover once. Raises Failure(1) where a precondition or the hook stops it, and what a stage fails with."""
+    stream.stdout()  # closed: said before anything is done
     voice = Voice(beat=lambda: held.renew(after_s=lease.BEAT_S))
     recovery.sync(request, voice)
     seen = recovery.look(request)
@@ -94,15 +95,21 @@ def _tell(request: Request, counts: Plan, done: Done, ending: str) -> None:
 
 
 def _receipt(done: Done) -> int:
-    """Write the records of what was done, where a program reads them; a reader that left stops nothing."""
+    """Write the records of what was done, where a program reads them; give the status of that.
+
+    What was carried out goes on, even where the reader has left or the disk is full.
+    """
     if output.terminal():
         return exits.OK
     try:
         stream.stdout().write(done.stdout)
         stream.stdout().flush()
-    except BrokenPipeError:
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        return exits.PIPE
+        if isinstance(error, BrokenPipeError):
+            return exits.PIPE
+        stream.say(f"torc-recover: cannot write standard output: {error.strerror}")
+        return exits.IO
     return exits.OK
 
 
