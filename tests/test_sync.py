@@ -159,6 +159,22 @@ def test_claims_of_dead_workers_on_jobs_that_never_started_are_freed(torc, work_
     assert sorted(os.listdir(folder)) == ["4.r1.a1"]
 
 
+def test_what_a_dead_worker_started_but_could_not_say_is_killed_before_it_can_run_twice(torc, work_dir, fresh):
+    folder = work_dir / layout.claims_dir("torc_output", 1, TOKEN)
+    folder.mkdir(parents=True)
+    dead = {"hostname": os.uname().nodename, "pid": 2**22 - 1, "pid_start": 1}
+    (folder / "3.r1.a1").write_text(json.dumps(dead))
+    left = subprocess.Popen(["sleep", "60"], env={**os.environ, "TORC_JOB_MARK": f"{TOKEN}.3.r1.a1"})
+    try:
+        write(work_dir, [hello(pid=2**22 - 1)])
+        torc("torc-sync", 1)
+        assert left.wait(timeout=10) == -signal.SIGKILL
+        assert os.listdir(folder) == []
+    finally:
+        left.kill()
+        left.wait()
+
+
 def test_a_dry_run_leaves_every_byte(torc, work_dir, fresh):
     write(work_dir, [hello(pid=2**22 - 1), started(1), ended(1), started(4)])
     before = fresh.read_bytes()

@@ -4,6 +4,7 @@ A worker counts as gone when it said so or when its process (pid and start time)
 event file is final, and no heartbeat needs to be waited for. What cannot be known (another machine) stays as it is.
 """
 
+import os
 import sqlite3
 from typing import Any
 
@@ -11,7 +12,7 @@ from torc_tools import states
 from torc_tools.core.ledger import MEASURED
 from torc_tools.flows import fold
 from torc_tools.records import Record
-from torc_tools.shell import folding, journal, leftovers, queries, store, workers
+from torc_tools.shell import folding, journal, layout, leftovers, queries, store, workers
 
 LOST = -128  # torc's return code for a job that went with its allocation
 
@@ -67,10 +68,13 @@ def _change(job: sqlite3.Row, after: tuple[int, int, str | None]) -> journal.Cha
 
 
 def _free_claims(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> None:
-    workflow_id = workflow["workflow_id"]
-    nobody = workers.silent(db, workflow_id)
-    stale = workers.stale_claims(workflow, folding.lives(db, workflow_id), all_gone=nobody)
+    """Take away claims that nobody will make good; what a worker started before it could say so is killed first."""
+    lives = folding.lives(db, workflow["workflow_id"])
+    stale = workers.stale_claims(workflow, lives, all_gone=workers.silent(db, workflow["workflow_id"]))
     if not dry_run:
+        names = set(map(os.path.basename, stale))
+        unsaid = [(job, run, attempt) for job, (status, run, attempt) in lives.items() if status in states.WAITING]
+        leftovers.kill(workflow, [life for life in unsaid if layout.claim_name(*life) in names])
         workers.remove(stale)
 
 
