@@ -5,7 +5,6 @@ The file lies with the output, not in the store; losing it loses no result.
 
 import contextlib
 import os
-import socket
 import sqlite3
 import time
 
@@ -28,7 +27,7 @@ Row = tuple[int, float, float | None, int, int]  # job_id, timestamp, cpu_percen
 
 def path(output_dir: str, workflow_id: int, run_id: int) -> str:
     """Give the path of the samples of this machine in a run."""
-    name = f"resource_metrics_{socket.gethostname()}_{workflow_id}_{run_id}.db"
+    name = f"resource_metrics_{os.uname().nodename}_{workflow_id}_{run_id}.db"
     return os.path.join(output_dir, "resource_utilization", name)
 
 
