@@ -1,6 +1,5 @@
 """The policy: what grows, by how much, what is tried again as it is, what is held and what would override that."""
 
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

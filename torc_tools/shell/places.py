@@ -19,7 +19,8 @@ _SIZES = ("num_cpus", "memory_bytes", "num_gpus")
 def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
     """Give what may run the workflow's jobs: allocations that have not ended, and live workers that have none.
 
-    They are `allocation` records: kind status is_alive (null: nobody here can know) allocation_id slurm_job_id hostname pid, what it holds
+    They are `allocation` records: kind status is_alive (null: nobody here can know) allocation_id slurm_job_id
+    hostname pid, what it holds
     (num_cpus memory_bytes num_gpus, null while unknown), heartbeat_at, left_s (null: no end known), slurm_reason.
     """
     query = "SELECT * FROM worker WHERE workflow_id = ? AND ended_at IS NULL ORDER BY started_at"
