@@ -59,9 +59,11 @@ def _workflows(db: sqlite3.Connection, workflow_id: int | None) -> list[Record]:
 
 def take_in(db: sqlite3.Connection, workflow: Record) -> int:
     """Fold the new event lines of one workflow, inside the caller's transaction; give how many they were."""
-    workflow_id = workflow["workflow_id"]
+    workflow_id, files = workflow["workflow_id"], eventlog.news(db, workflow)
+    if not files:
+        return 0
     ledger = Ledger(folding.lives(db, workflow_id))
-    count = sum(_fold_file(db, workflow, ledger, news) for news in eventlog.news(db, workflow))
+    count = sum(_fold_file(db, workflow, ledger, file) for file in files)
     folding.save_moves(db, ledger.moves)
     folding.save_actions(db, workflow_id, ledger.actions)
     if ledger.moves:

@@ -69,6 +69,8 @@ def _change(job: sqlite3.Row, after: tuple[int, int, str | None]) -> journal.Cha
 
 def _free_claims(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> None:
     """Take away claims that nobody will make good; what a worker started before it could say so is killed first."""
+    if not workers.claims(workflow):
+        return
     lives = folding.lives(db, workflow["workflow_id"])
     stale = workers.stale_claims(workflow, lives, all_gone=workers.silent(db, workflow["workflow_id"]))
     if not dry_run:

@@ -79,6 +79,15 @@ def bury(db: sqlite3.Connection, workflow_id: int) -> list[int]:
     return dead
 
 
+def claims(workflow: Record) -> list[str]:
+    """Give the file names of the claims on jobs and actions of a workflow."""
+    folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith("cancel")]
+    except FileNotFoundError:
+        return []
+
+
 def stale_claims(workflow: Record, lives: dict[int, tuple[int, int, int]], *, all_gone: bool) -> list[str]:
     """Give the paths of the claims that nobody will make good.
 
@@ -87,14 +96,10 @@ def stale_claims(workflow: Record, lives: dict[int, tuple[int, int, int]], *, al
     workers only create claims, and only the holder of the store's lock takes them away.
     """
     folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
-    try:
-        names = [name for name in os.listdir(folder) if not name.startswith("cancel")]
-    except FileNotFoundError:
-        return []
     present = {layout.claim_name(job, life[1], life[2]): life[0] for job, life in lives.items()}
     return [
         os.path.join(folder, name)
-        for name in names
+        for name in claims(workflow)
         if all_gone or (present.get(name) in states.WAITING and _claimant_dead(os.path.join(folder, name)))
     ]
 
