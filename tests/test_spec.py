@@ -255,6 +255,21 @@ def test_what_is_left_out_is_said() -> None:
     ]  # fmt: skip
 
 
+def test_keys_that_nothing_reads_are_said_once() -> None:
+    assert notes(spec(
+        {"name": "a", "supports_termination": True}, {"name": "b", "supports_termination": True},
+        jobs_sort_method="none", enable_ro_crate=False,
+        execution_config={"mode": "slurm", "staggered_start": True, "recovery_script_timeout_seconds": 5},
+        resource_monitor={"enable": True, "generate_plots": True})) == [
+        "execution_config.mode: 'slurm' is ignored: torc-work starts jobs directly, not through srun",
+        "execution_config.staggered_start: 'staggered_start' is ignored: workers may start at once",
+        "resource_monitor.enable: 'enable' is ignored, did you mean 'enabled'?",
+        "resource_monitor.generate_plots: 'generate_plots' is ignored: torc 0.21 does so, too",
+        "jobs_sort_method: 'jobs_sort_method' is ignored: jobs start by priority, then the larger one first",
+        "jobs[0].supports_termination: 'supports_termination' is ignored: every job gets the termination signal",
+    ]  # fmt: skip
+
+
 def test_many_patterns_are_looked_up_and_not_searched() -> None:
     """^name$ for each of many jobs must not look at all names each time: here that would be 10**8 searches."""
     made = planned(

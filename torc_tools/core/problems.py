@@ -28,8 +28,11 @@ class Problems(list[Problem]):
             self._seen.add(problem)
             self.append(problem)
 
-    def note(self, path: Path, text: str) -> None:
-        """Keep something that a person should know and that stops nothing."""
+    def note(self, path: Path, text: str, *, once: bool = False) -> None:
+        """Keep something that a person should know and that stops nothing; `once`: at the first path alone."""
+        if once and Problem((), text) in self._seen:
+            return
+        self._seen.add(Problem((), text))
         self.notes.append(Problem(path, text))
 
 

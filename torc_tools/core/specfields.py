@@ -7,6 +7,7 @@ parameters_file). A key whose value is null counts as absent.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from torc_tools.core import specignored
 from torc_tools.core import speckinds as kind
 from torc_tools.core.problems import Path, Problems, nearest
 from torc_tools.core.speckinds import Kind
@@ -108,6 +109,7 @@ EXECUTION: Fields = {
     "termination_signal": kind.signal_name,
     "sigterm_lead_seconds": kind.integer(0, 10**6),
     "sigkill_headroom_seconds": kind.integer(0, 10**6),
+    "recovery_script_timeout_seconds": kind.integer(1, 10**6),
     "timeout_exit_code": kind.integer(1, 255),
     "oom_exit_code": kind.integer(1, 255),
     "staggered_start": kind.flag,
@@ -117,7 +119,7 @@ EXECUTION: Fields = {
     "stdio": kind.mapping,
     "job_stdio_overrides": kind.mapping,
 }
-MONITOR: Fields = {  # others are let through, as torc does: jobs, compute_node, flush_interval_seconds, metrics
+MONITOR: Fields = {  # others are ignored, as torc does, but said: jobs, compute_node, flush_interval_seconds, metrics
     "enabled": kind.flag,
     "granularity": kind.one_of("summary", "time_series"),
     "sample_interval_seconds": kind.seconds,
@@ -181,14 +183,9 @@ def top(spec: Any, problems: Problems) -> dict[str, Any]:
         found["resource_monitor"] = checked(
             found["resource_monitor"], MONITOR, ("resource_monitor",), problems, strict=False
         )
+        specignored.say(found["resource_monitor"], ("resource_monitor",), problems)
     _slurm_defaults(found, problems)
-    if "access_groups" in found:
-        problems.note(("access_groups",), "'access_groups' is ignored: the store is a file with permissions")
-    if "compute_node_expiration_buffer_seconds" in found:
-        problems.note(
-            ("compute_node_expiration_buffer_seconds",),
-            "'compute_node_expiration_buffer_seconds' is ignored, as torc 0.21 does (see sigkill_headroom_seconds)",
-        )
+    specignored.say(found, (), problems)
     return found
 
 
@@ -204,6 +201,7 @@ def section(spec: dict[str, Any], name: str, problems: Problems) -> list[Entry]:
         found = checked(entry, fields, path, problems, required)
         if "stdio" in found:
             found["stdio"] = checked(found["stdio"], STDIO, (*path, "stdio"), problems)
+        specignored.say(found, path, problems)
         if all(key in found for key in needed):
             entries.append(Entry(path, found))
     return entries
@@ -226,8 +224,10 @@ def checked(  # noqa: PLR0913
             if strict:
                 hint = _HINTS.get(key) or nearest(str(key), fields)
                 problems.add((*path, str(key)), f"unknown key '{key}'{hint}")
-            elif not kind.json_value(value):
-                kept[str(key)] = value
+            else:
+                problems.note((*path, str(key)), f"'{key}' is ignored{nearest(str(key), fields)}")
+                if not kind.json_value(value):
+                    kept[str(key)] = value
         elif value is not None:
             if fault := known(value):
                 problems.add((*path, key), f"'{key}': {fault}")
@@ -272,6 +272,7 @@ def _execution(found: dict[str, Any], problems: Problems) -> None:
     for key in useless.get(config.get("mode", ""), ()):
         if config.get(key):
             problems.add((*path, key), f"'{key}' has no meaning with mode '{config['mode']}'")
+    specignored.say(config, path, problems)
     found["execution_config"] = config
 
 
