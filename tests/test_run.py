@@ -9,6 +9,7 @@ from collections import Counter
 
 import pytest
 from conftest import command
+from waiting import until
 
 WAITER = "echo up > up; read go < go; echo {name} >> ran"  # says that it runs, and waits for a word
 
@@ -33,7 +34,9 @@ def begin(*arguments):
 
 
 def worker_pid(folder):
+    """Give the pid of the worker, once it has said in its event file that its last job runs."""
     (file,) = (folder / "torc_output" / "events").iterdir()
+    until(lambda: '"started"' in file.read_text().splitlines()[-1], "the start of a job")
     return json.loads(file.read_text().splitlines()[0])["pid"]
 
 
@@ -132,7 +135,7 @@ def test_a_missing_input_file_stops_everything_unless_told_otherwise(torc, work_
     )
     done = torc("torc-run", "s.json")
     assert done.returncode == 66
-    assert b"missing input file: 'no/such 'file'" in done.stderr
+    assert b"missing input: 'no/such 'file'" in done.stderr
     assert not (work_dir / "ran").exists()
     assert torc("torc-run", "-i", 1).returncode == 0
 

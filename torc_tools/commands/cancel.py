@@ -3,10 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from torc_tools import exits, records
-from torc_tools.core import standing
-from torc_tools.flows import canceling, fold, looking, summing
-from torc_tools.shell import options, output, stream
+from torc_tools.flows import canceling, fold, summing
+from torc_tools.shell import options, stream
 
 PROG = "torc-cancel"
 
@@ -41,10 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if left:
         stream.say(f"{PROG}: still being stopped by their workers: {len(left)} job(s), the first is {left[0]}")
     summary = {**summing.summary(db, args.workflow_id), "dry_run": args.dry_run}
-    if looking.for_people(args) and not args.where:
-        output.text(standing.lines(summary))
-        return exits.OK
-    return output.emit(records.framed(PROG, args.workflow_id, [summary]), args)
+    return summing.show(args, PROG, summary)
 
 
 def run() -> None:

@@ -5,12 +5,12 @@ import os
 import sqlite3
 from collections.abc import Sequence
 
-from torc_tools import exits, records, units
+from torc_tools import exits, units
 from torc_tools.core import commandlines
 from torc_tools.core.plan import Plan
 from torc_tools.exits import Failure
-from torc_tools.flows import creation, fold, running
-from torc_tools.shell import options, output, store, stream
+from torc_tools.flows import creation, fold, running, summing
+from torc_tools.shell import options, store, stream
 
 SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5")
 
@@ -55,8 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     path = options.store_path(args)
     db, workflow_id = _opened(args, path)
     status = running.run_here(db, path, workflow_id, _worker_options(args), ignore_missing=args.ignore_missing_data)
-    summary = records.framed("torc-run", workflow_id, [running.summary(db, workflow_id)])
-    return output.emit(summary, args) or status
+    return summing.show(args, "torc-run", summing.summary(db, workflow_id)) or status
 
 
 def _opened(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, int]:

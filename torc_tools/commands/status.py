@@ -3,10 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
-from torc_tools import exits, records
-from torc_tools.core import standing
 from torc_tools.flows import looking, summing
-from torc_tools.shell import options, output, stream
+from torc_tools.shell import options, stream
 
 PROG = "torc-status"
 
@@ -25,11 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write one `summary` record, or a few lines for a person."""
     args = parser().parse_args(argv)
     db = looking.at_workflow(args, args.workflow_id)
-    summary = summing.summary(db, args.workflow_id)
-    if looking.for_people(args) and not args.where:
-        output.text(standing.lines(summary))
-        return exits.OK
-    return output.emit(records.framed(PROG, args.workflow_id, [summary]), args)
+    return summing.show(args, PROG, summing.summary(db, args.workflow_id))
 
 
 def run() -> None:

@@ -7,9 +7,9 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING
 
-from torc_tools import exits, states
+from torc_tools import exits
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, orphans
+from torc_tools.flows import fold, orphans, summing
 from torc_tools.records import Record
 from torc_tools.shell import layout, liveness, manifest, progress, queries, spawn, store, stream, workers
 
@@ -46,24 +46,11 @@ def outcome(db: sqlite3.Connection, workflow_id: int) -> int:
     return exits.OK if done == sum(counts.values()) else exits.EMPTY
 
 
-def summary(db: sqlite3.Connection, workflow_id: int) -> Record:
-    """Make the record that torc-run ends with: counts by state."""
-    counts = queries.counts(db, workflow_id)
-    return {
-        "type": "summary",
-        "workflow_id": workflow_id,
-        "run_id": queries.workflow(db, workflow_id)["run_id"],
-        "total": sum(counts.values()),
-        "is_complete": all(states.NUMBERS[name] in states.SETTLED for name, count in counts.items() if count),
-        "counts": counts,
-    }
-
-
 def _refuse_missing(db: sqlite3.Connection, workflow: Record) -> None:
-    missing = manifest.missing_inputs(db, workflow)
-    if missing:
-        lines = [f"missing input file: '{path}'" for path in missing[:20]]
-        more = [f"and {len(missing) - 20} more"] if len(missing) > 20 else []
+    paths = list(dict.fromkeys(path for paths in summing.missing(db, workflow).values() for path in paths))
+    if paths:
+        lines = [f"missing input: '{path}'" for path in paths[:20]]
+        more = [f"and {len(paths) - 20} more"] if len(paths) > 20 else []
         raise Failure(exits.NO_INPUT, "\n".join([*lines, *more, "nothing was started (-i starts anyway)"]))
 
 

@@ -1,13 +1,15 @@
-"""The summary of a workflow: counts, allocations, and why what does not move does not move. For status and cancel."""
+"""The summary of a workflow: counts, allocations, and why what does not move does not move."""
 
+import argparse
 import os
 import sqlite3
 from collections import defaultdict
 
-from torc_tools import states
+from torc_tools import exits, states
 from torc_tools.core import standing
-from torc_tools.records import Record
-from torc_tools.shell import places, queries, workers
+from torc_tools.flows import looking
+from torc_tools.records import Record, framed
+from torc_tools.shell import output, places, queries, workers
 
 
 def summary(db: sqlite3.Connection, workflow_id: int) -> Record:
@@ -28,6 +30,28 @@ def summary(db: sqlite3.Connection, workflow_id: int) -> Record:
         "allocations": allocations,
         "reasons": standing.reasons(_facts(db, workflow, allocations)),
     }
+
+
+def show(args: argparse.Namespace, prog: str, found: Record) -> int:
+    """Write a `summary` record as the options say, on a terminal as a few lines; give the exit status."""
+    if looking.for_people(args) and not args.where:
+        output.text(standing.lines(found))
+        return exits.OK
+    return output.emit(framed(prog, found["workflow_id"], [found]), args)
+
+
+def missing(db: sqlite3.Connection, workflow: Record) -> dict[int, list[str]]:
+    """Give, by job, the input files that no job makes and that are not there, and the user data that nobody gives."""
+    found: dict[int, list[str]] = defaultdict(list)
+    there: dict[str, bool] = {}
+    for job_id, path in queries.outside_inputs(db, workflow["workflow_id"]):
+        if path not in there:
+            there[path] = os.path.exists(os.path.join(workflow["submission_dir"], path))
+        if not there[path]:
+            found[job_id].append(path)
+    for job_id, name in queries.ungiven_user_data(db, workflow["workflow_id"]):
+        found[job_id].append(f"user data {name}")
+    return found
 
 
 def _facts(db: sqlite3.Connection, workflow: Record, allocations: list[Record]) -> standing.Facts:
@@ -52,20 +76,6 @@ def _facts(db: sqlite3.Connection, workflow: Record, allocations: list[Record]) 
         places=[each for each in allocations if each["status"] == "active" and each["is_alive"] is not False],
         queued=[each for each in allocations if each["status"] in ("submitting", "queued")],
         machine=places.machine(),
-        missing=_missing(db, workflow),
+        missing=missing(db, workflow),
         lost=frozenset(job["job_id"] for job in jobs if job["worker"] in gone),
     )
-
-
-def _missing(db: sqlite3.Connection, workflow: Record) -> dict[int, list[str]]:
-    """Give, by job, the input files that no job makes and that are not there, and the user data that nobody gives."""
-    found: dict[int, list[str]] = defaultdict(list)
-    there: dict[str, bool] = {}
-    for job_id, path in queries.outside_inputs(db, workflow["workflow_id"]):
-        if path not in there:
-            there[path] = os.path.exists(os.path.join(workflow["submission_dir"], path))
-        if not there[path]:
-            found[job_id].append(path)
-    for job_id, name in queries.ungiven_user_data(db, workflow["workflow_id"]):
-        found[job_id].append(f"user data {name}")
-    return found

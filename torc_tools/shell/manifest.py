@@ -29,16 +29,6 @@ def write(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: s
     return path
 
 
-def missing_inputs(db: sqlite3.Connection, workflow: Record) -> list[str]:
-    """Give the paths of files that a job not started yet reads, that no job writes, and that do not exist."""
-    query = f"""SELECT DISTINCT f.path FROM job j JOIN job_file i USING (job_id) JOIN file f USING (file_id)
-        WHERE {_NOT_STARTED} AND i.is_output = 0
-        AND NOT EXISTS (SELECT 1 FROM job_file o WHERE o.file_id = i.file_id AND o.is_output = 1)
-        ORDER BY f.file_id"""
-    paths = [row[0] for row in db.execute(query, (workflow["workflow_id"],))]
-    return [path for path in paths if not os.path.exists(os.path.join(workflow["submission_dir"], path))]
-
-
 def _lines(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: str) -> Iterator[Record]:
     workflow_id = workflow["workflow_id"]
     query = "SELECT name || '.jsonl', offset FROM worker WHERE workflow_id = ?"
