@@ -13,9 +13,10 @@ import sources
 from conftest import Torc
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reach import dependents
 
 from torc_tools import exits
-from torc_tools.core import diagnosis, heuristics, transitions
+from torc_tools.core import diagnosis, heuristics
 from torc_tools.core.resetting import Name
 from torc_tools.flows import resetting
 from torc_tools.shell import queries, store
@@ -185,7 +186,7 @@ def test_a_reset_touches_the_named_and_their_dependents_and_runs_nothing_over_a_
     resetting.reset(db, [Name(job) for job in named], force=False, dry_run=False)
     after = {row["job_id"]: NAMES.index(row["status"]) for row in queries.jobs(db)}
     children = {up: {job for job in parents if up in parents[job]} for up in parents}
-    touched = named | transitions.dependents(named, children)
+    touched = named | dependents(named, children)
     assert {job for job in parents if after[job] != status[job]} <= touched
     assert {row["job_id"] for row in queries.jobs(db, "j.run_id = 2")} == touched
     for job in touched:

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from prepared import GIB, prepare
+from reach import dependents
 from test_apply import dump, lines, rows, street, world
 
 from torc_tools import states
 from torc_tools.core.resetting import Name
-from torc_tools.core.transitions import dependents
 from torc_tools.exits import Failure
 from torc_tools.flows import resetting
 from torc_tools.states import BAD, BLOCKED, CANCELED, COMPLETED, DISABLED, FAILED, READY, RUNNING

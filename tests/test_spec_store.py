@@ -79,7 +79,10 @@ def test_ids_of_a_deleted_workflow_are_not_used_again(db: sqlite3.Connection) ->
 
 
 def test_a_spec_that_is_plain_data(db: sqlite3.Connection) -> None:
-    assert creation.create_from_spec(db, {"name": "w", "jobs": [{"name": "a", "command": "true"}]}, "out") == 1
+    assert (
+        creation.save(db, creation.plan_spec({"name": "w", "jobs": [{"name": "a", "command": "true"}]}, "spec"), "out")
+        == 1
+    )
     assert queries.counts(db, 1)[states.NAMES[states.READY]] == 1
 
 

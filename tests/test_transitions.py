@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 from hypothesis import given
 from hypothesis import strategies as st
+from reach import dependents
 
-from torc_tools.core.transitions import Unblocker, dependents
+from torc_tools.core.transitions import Unblocker
 from torc_tools.states import (
     BAD,
     BLOCKED,

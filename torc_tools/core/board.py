@@ -15,7 +15,7 @@ _FAILED_BEFORE = -1  # stands for a parent that is done and failed before this m
 
 
 class Board:
-    """Keeps the state of every job of a manifest. `attempts` and `status` are by job id."""
+    """Keeps the state of every job of a manifest. `attempt` and `status` are by job id."""
 
     def __init__(self, jobs: Iterable[Record], capacity: Capacity) -> None:
         """Take checked `job` records."""

@@ -33,19 +33,6 @@ def save(db: sqlite3.Connection, plan: Plan, output_dir: str, submission_dir: st
         )
 
 
-def create_from_spec(  # noqa: PLR0913
-    db: sqlite3.Connection,
-    spec: Any,
-    output_dir: str,
-    *,
-    name: str = "spec",
-    max_jobs: int = planning.MAX_JOBS,
-    monitoring: bool = True,
-) -> int:
-    """Check, expand and store a spec that is plain data; give the workflow's id."""
-    return save(db, plan_spec(spec, name, max_jobs=max_jobs, monitoring=monitoring), output_dir)
-
-
 def receipt(plan: Plan) -> dict[str, int]:
     """Give the counts that torc-create adds to the workflow record."""
     return {

@@ -49,7 +49,6 @@ class Worker:
         self._gpus = list(terms.gpus)
         self._idle_since: float | None = None
         self._warned: set[str] = set()
-        self._last_disk_try = 0.0
         self.actions = Actions(desk, self.board, self.claims, self.chains)
         desk.loop.stranger = desk.orphan_ended
         desk.loop.before_reap = self._before_reap

@@ -49,16 +49,6 @@ def terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def coloured() -> bool:
-    """Say whether standard error may have colours: a terminal, NO_COLOR empty, TERM not dumb."""
-    return (
-        sys.stderr is not None
-        and sys.stderr.isatty()
-        and not os.environ.get("NO_COLOR")
-        and os.environ.get("TERM") != "dumb"
-    )
-
-
 def _where(records: Iterable[Record], expression: str | None) -> Iterable[Record]:
     return _matching(records, _compiled(expression)) if expression else records
 

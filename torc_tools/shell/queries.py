@@ -52,10 +52,6 @@ def results(db: sqlite3.Connection, condition: str = "1", parameters: tuple[Any,
     return map(_result, db.execute(f"{_RESULT} WHERE {condition} {order}", parameters))
 
 
-LATEST = """t.result_id = (SELECT x.result_id FROM result x WHERE x.job_id = t.job_id
-    ORDER BY x.run_id DESC, x.attempt_id DESC LIMIT 1)"""  # a condition for `results`: the newest of each job
-
-
 def counts(db: sqlite3.Connection, workflow_id: int) -> dict[str, int]:
     """Give how many jobs of a workflow are in each state, all states named."""
     rows = db.execute("SELECT status, count(*) FROM job WHERE workflow_id = ? GROUP BY status", (workflow_id,))
