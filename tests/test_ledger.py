@@ -1,5 +1,6 @@
 """What an event line means for its job: once or twice, early or late."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -51,6 +52,25 @@ def test_rubbish_is_counted_and_skipped():
     ledger = taken({1: (states.READY, 1, 1)}, *lines)
     assert ledger.rejected == len(lines)
     assert ledger.moves == {}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {**ended(), "return_code": 1 << 64},
+        {**ended(), "attempt_id": 1 << 63},
+        {**ended(), "started_at": {}},
+        {**ended(), "memory_bytes": "8g"},
+        {"event": "worker_started", "at": 1, "slurm_job_id": {}},
+        {"event": "worker_started", "at": 1, "pid": []},
+        {"event": "action", "at": 1, "run_id": 1, "action_id": 1 << 63},
+    ],
+)
+def test_what_no_column_can_hold_is_rubbish_too(bad):
+    """It would stop every fold from then on."""
+    ledger = taken({1: (states.READY, 1, 1)}, bad)
+    assert ledger.rejected == 1
+    assert (ledger.moves, ledger.results, ledger.actions) == ({}, [], [])
 
 
 event_lists = st.lists(

@@ -159,6 +159,15 @@ def test_claims_of_dead_workers_on_jobs_that_never_started_are_freed(torc, work_
     assert sorted(os.listdir(folder)) == ["4.r1.a1"]
 
 
+def test_what_is_no_claim_in_the_folder_of_the_claims_stays_and_stops_nothing(torc, work_dir, fresh):
+    folder = work_dir / layout.claims_dir("torc_output", 1, TOKEN)
+    (folder / "a folder").mkdir(parents=True)
+    (folder / "note.txt").write_text("mine")
+    (folder / "3.r1.a1").write_text("")
+    assert torc("torc-sync", 1).returncode == 0
+    assert sorted(os.listdir(folder)) == ["a folder", "note.txt"]
+
+
 def test_what_a_dead_worker_started_but_could_not_say_is_killed_before_it_can_run_twice(torc, work_dir, fresh):
     folder = work_dir / layout.claims_dir("torc_output", 1, TOKEN)
     folder.mkdir(parents=True)

@@ -10,6 +10,7 @@ from typing import Any
 from torc_tools import states
 from torc_tools.records import Record
 
+_TOO_LARGE = 1 << 63  # SQLite's integers are signed and have 64 bits
 Life = tuple[int, int, int]  # status, run_id, attempt_id
 Move = tuple[int, int, str | None]  # status, attempt_id, worker
 
@@ -66,7 +67,7 @@ class Ledger:
         life = self.lives.get(job)
         if life is None:
             raise KeyError(job)
-        measured = [event.get(key) for key in MEASURED]
+        measured = [_kind(event.get(key), (int, float)) for key in MEASURED]
         facts = {key: value for key, value in event.items() if key not in _COLUMNS and value is not None}
         self.results.append((job, run, attempt, status, code, *measured, worker, facts))
         if life[1] == run and life[2] <= attempt:
@@ -82,13 +83,13 @@ class Ledger:
         row = self.workers.setdefault(worker, {})
         row["heartbeat_at"] = max(float(event["at"]), row.get("heartbeat_at") or 0.0)
         if kind == "worker_started":
-            for key in ("allocation_id", "slurm_job_id", "hostname", "pid", "pid_start"):
-                row[key] = event.get(key)
+            row.update((key, _kind(event.get(key), kinds)) for key, kinds in _WHO.items())
             row["started_at"] = float(event["at"])
         elif kind == "worker_ended":
             row["ended_at"] = float(event["at"])
 
 
+_WHO = {"allocation_id": (int,), "slurm_job_id": (str, int), "hostname": (str,), "pid": (int,), "pid_start": (int,)}
 _OVER = states.DONE | {states.PENDING_FAILED}
 
 
@@ -100,4 +101,13 @@ def _integer(event: Record, key: str) -> int:
     value = event[key]
     if type(value) is not int:
         raise TypeError(key)
+    return int(_kind(value, (int,)))
+
+
+def _kind(value: Any, kinds: tuple[type, ...]) -> Any:
+    """Give `value` back, None included. Raises TypeError or ValueError for what no column of the store can hold."""
+    if value is not None and not isinstance(value, kinds):
+        raise TypeError(value)
+    if isinstance(value, int) and not -_TOO_LARGE <= value < _TOO_LARGE:
+        raise ValueError(value)
     return value

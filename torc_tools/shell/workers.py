@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sqlite3
 import time
 from typing import Any
@@ -11,6 +12,8 @@ import orjson
 from torc_tools import states
 from torc_tools.records import Record
 from torc_tools.shell import layout, liveness
+
+_CLAIM = re.compile(r"\d+\.r\d+\.a\d+|action\d+\.r\d+")  # what else lies in the folder is not ours to take away
 
 
 def gone(db: sqlite3.Connection, workflow_id: int) -> set[str]:
@@ -83,7 +86,8 @@ def claims(workflow: Record) -> list[str]:
     """Give the file names of the claims on jobs and actions of a workflow."""
     folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
     try:
-        return [name for name in os.listdir(folder) if not name.startswith("cancel")]
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if _CLAIM.fullmatch(entry.name) and entry.is_file()]
     except FileNotFoundError:
         return []
 
