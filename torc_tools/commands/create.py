@@ -23,7 +23,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--max-jobs",
         metavar="N",
-        type=options.identifier,
+        type=options.number,
         default=planning.MAX_JOBS,
         help=f"refuse a spec that makes more jobs (default: {planning.MAX_JOBS})",
     )
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         yield queries.workflow(db, workflow_id) | creation.receipt(plan)
 
     status = output.emit(framed("torc-create", workflow_id, receipt()), args, _COLUMNS)
-    stream.say(f"Created workflow {workflow_id} with {len(plan.names)} job{'s' * (len(plan.names) != 1)}")
+    stream.say(creation.created(workflow_id, plan))
     return status
 
 

@@ -85,7 +85,7 @@ def _command_lines(args: argparse.Namespace) -> list[str]:
 def _created(db: sqlite3.Connection, plan: Plan, args: argparse.Namespace) -> int:
     """Store a plan and say so."""
     workflow_id = creation.save(db, plan, args.output_dir or "torc_output")
-    stream.say(f"Created workflow {workflow_id} with {len(plan.names)} jobs")
+    stream.say(creation.created(workflow_id, plan))
     return workflow_id
 
 

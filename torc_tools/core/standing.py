@@ -197,7 +197,7 @@ def lines(summary: Record) -> Iterator[str]:
     counts = summary["counts"]
     parts = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "no jobs"
     yield f"workflow {summary['workflow_id']} ({summary['name']}), run {summary['run_id']}: {word(summary)}"
-    yield f"  {summary['total']} jobs: {parts}"
+    yield f"  {summary['total']} job{'s' * (summary['total'] != 1)}: {parts}"
     for each in summary["allocations"]:
         yield f"  {_allocation(each)}"
     if summary["reasons"]:

@@ -33,6 +33,11 @@ def save(db: sqlite3.Connection, plan: Plan, output_dir: str, submission_dir: st
         )
 
 
+def created(workflow_id: int, plan: Plan) -> str:
+    """Give the line that says what was stored."""
+    return f"Created workflow {workflow_id} with {len(plan.names)} job{'s' * (len(plan.names) != 1)}"
+
+
 def receipt(plan: Plan) -> dict[str, int]:
     """Give the counts that torc-create adds to the workflow record."""
     return {
