@@ -11,7 +11,7 @@ import pytest
 from conftest import Torc, command
 from waiting import until
 
-from torc_tools.shell import procs, trees
+from torc_tools.shell import liveness, procs, trees
 
 BIG = "x = bytearray(200 << 20)"
 
@@ -107,8 +107,8 @@ def test_what_is_gone_has_nothing() -> None:
         process.wait()
     pid = process.pid
     assert (procs.resident_bytes(pid), procs.cpu_seconds(pid), procs.high_water_bytes(pid)) == (0, 0.0, 0)
-    assert (procs.children(pid), procs.start_ticks(pid), procs.proportional_bytes(pid)) == ([], None, None)
-    assert not procs.marked(pid, b"A=1")
+    assert (procs.children(pid), liveness.start_ticks(pid), procs.proportional_bytes(pid)) == ([], None, None)
+    assert procs.environment(pid) == [b""]
 
 
 def test_where_the_kernel_lists_no_children_all_processes_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from torc_tools.core.usage import Usage, cpu_percent
 from torc_tools.exits import Failure
 from torc_tools.flows.worker_desk import own_peak_bytes
 from torc_tools.records import Record
-from torc_tools.shell import launch, procs, trees
+from torc_tools.shell import launch, liveness, procs, trees
 from torc_tools.shell.loop import Loop
 
 _EARLY_S = (0.05, 0.1, 0.25, 0.5)  # ages at which a young command is sampled, where the interval is longer
@@ -122,14 +122,14 @@ def watch(pid: int, interval_s: float, count: int | None) -> Iterator[Record]:
 
     Raises Failure(66) where there is no such process.
     """
-    start = procs.start_ticks(pid)
+    start = liveness.start_ticks(pid)
     if start is None:
         raise Failure(exits.NO_INPUT, f"no such process: '{pid}'")
     tree = trees.Tree(pid)
     usage: Usage | None = None
     due = time.monotonic()
     made = 0
-    while procs.start_ticks(pid) == start:
+    while liveness.start_ticks(pid) == start:
         taken = tree.sample(usage.peak_memory_bytes or 0 if usage else 0)
         if taken.num_processes:
             usage = _taken_in(usage, taken)

@@ -51,9 +51,8 @@ class Desk:
         self.shell = Shell()
         self.output_dir: str = workflow["output_dir"]
         self.env = _environment(workflow, self.output_dir)
-        self.prefix = f"TORC_JOB_MARK={workflow['token']}."
         self.trees: dict[bytes, trees.Tree] = {}
-        self.orphanage = trees.Orphanage(self.prefix.encode())
+        self.orphanage = trees.Orphanage(f"TORC_JOB_MARK={workflow['token']}.".encode())
         self.series = self._series() if policy.series else None
 
     def _series(self) -> Series:
@@ -67,7 +66,7 @@ class Desk:
         env["TORC_JOB_NAME"] = job["job_name"]
         env["TORC_RUN_ID"] = str(job["run_id"])
         env["TORC_ATTEMPT_ID"] = str(attempt_id)
-        env["TORC_JOB_MARK"] = f"{self.workflow['token']}.{job['job_id']}.r{job['run_id']}.a{attempt_id}"
+        env["TORC_JOB_MARK"] = layout.job_mark(self.workflow["token"], job["job_id"], job["run_id"], attempt_id)
         if gpus:
             env.update(dict.fromkeys(GPU_VARIABLES, ",".join(gpus)))
         return env

@@ -1,4 +1,4 @@
-"""Where a workflow's files lie: event files, claims, manifests, logs. Names only; nothing is created here."""
+"""The names of what belongs to a workflow: event files, claims, manifests, logs, marks. Nothing is created here."""
 
 import os
 
@@ -23,6 +23,11 @@ def claims_dir(output_dir: str, workflow_id: int, token: str) -> str:
 def claim_name(job_id: int, run_id: int, attempt_id: int) -> str:
     """Give the file name of the claim on one attempt of a job."""
     return f"{job_id}.r{run_id}.a{attempt_id}"
+
+
+def job_mark(token: str, job_id: int, run_id: int, attempt_id: int) -> str:
+    """Give what TORC_JOB_MARK holds in the environment of every process of one attempt of a job."""
+    return f"{token}.{claim_name(job_id, run_id, attempt_id)}"
 
 
 def stdio_path(output_dir: str, ids: tuple[int, int, int, int], suffix: str) -> str:

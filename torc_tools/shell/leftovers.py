@@ -6,6 +6,7 @@ import signal
 import time
 
 from torc_tools.records import Record
+from torc_tools.shell import layout, procs
 
 _PATIENCE_S = 5.0  # a process killed by SIGKILL goes at once, unless it hangs in the kernel
 
@@ -16,7 +17,7 @@ def kill(workflow: Record, lives: list[tuple[int, int, int]]) -> int:
     They are known by the marks that the worker puts into each job's environment. Returns when they are gone, or
     after a few seconds: a process in an uninterruptible state dies when its system call ends.
     """
-    marks = {mark(workflow, *life).encode() for life in lives}
+    marks = {f"TORC_JOB_MARK={layout.job_mark(workflow['token'], *life)}".encode() for life in lives}
     if not marks:
         return 0
     killed = 0
@@ -30,17 +31,7 @@ def kill(workflow: Record, lives: list[tuple[int, int, int]]) -> int:
     return killed
 
 
-def mark(workflow: Record, job_id: int, run_id: int, attempt_id: int) -> str:
-    """Give the setting that the environment of every process of that attempt holds."""
-    return f"TORC_JOB_MARK={workflow['token']}.{job_id}.r{run_id}.a{attempt_id}"
-
-
 def _marked(marks: set[bytes]) -> list[int]:
     """Give the pids of living processes of ours whose environment holds one of `marks`."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError), open(f"/proc/{name}/environ", "rb") as file:
-                if not marks.isdisjoint(file.read().split(b"\0")):
-                    found.append(int(name))
-    return found
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid in pids if not marks.isdisjoint(procs.environment(pid))]

@@ -2,16 +2,13 @@
 
 import os
 
+from torc_tools.shell import procs
+
 
 def start_ticks(pid: int) -> int | None:
-    """Give when process `pid` started, in clock ticks since boot (field 22 of /proc/PID/stat); None: it is gone."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            text = file.read()
-    except OSError:
-        return None
-    fields = text[text.rindex(b")") + 2 :].split()
-    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+    """Give when process `pid` started, in clock ticks since boot; None: it is gone, or a zombie."""
+    fields = procs.stat_fields(pid)
+    return int(fields[19]) if fields and fields[0] not in (b"Z", b"X") else None
 
 
 def alive(hostname: str | None, pid: int | None, pid_start: int | None) -> bool | None:

@@ -70,12 +70,6 @@ def stat_fields(pid: int) -> list[bytes]:
     return text[text.rindex(b")") + 2 :].split() if text else []
 
 
-def start_ticks(pid: int) -> int | None:
-    """Give when a process started, in clock ticks since boot; None where it is gone."""
-    fields = stat_fields(pid)
-    return int(fields[19]) if fields else None
-
-
 def resident_bytes(pid: int) -> int:
     """Give the resident memory of a process, pages shared with others in full."""
     if not _PROC:
@@ -107,13 +101,8 @@ def cpu_seconds(pid: int) -> float:
     return sum(map(int, fields[11:15])) / _TICK if fields else 0.0
 
 
-def marked(pid: int, mark: bytes) -> bool:
-    """Say whether the environment that a process was started with holds the setting `mark` (NAME=value)."""
-    return mark in _read(f"/proc/{pid}/environ").split(b"\0")
-
-
 def environment(pid: int) -> list[bytes]:
-    """Give the settings a process was started with."""
+    """Give the settings (NAME=value) a process was started with; nothing to speak of where it is gone or not ours."""
     return _read(f"/proc/{pid}/environ").split(b"\0")
 
 
