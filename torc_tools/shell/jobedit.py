@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from torc_tools.shell import requirements
+from torc_tools.shell import queries, requirements
 
 SIZES = ("memory_bytes", "runtime_s", "num_cpus", "num_gpus", "num_nodes")
 
@@ -40,9 +40,8 @@ def update(db: sqlite3.Connection, column: str, value: Any, job_ids: Sequence[in
 
 def in_states(db: sqlite3.Connection, workflow_id: int, numbers: Iterable[int]) -> dict[int, int]:
     """Give the status of a workflow's jobs that are in one of these states, by id."""
-    among = ", ".join(str(number) for number in sorted(numbers))
-    query = f"SELECT job_id, status FROM job WHERE workflow_id = ? AND status IN ({among}) ORDER BY job_id"
-    return {row[0]: row[1] for row in db.execute(query, (workflow_id,))}
+    query = f"SELECT job_id, status FROM job WHERE workflow_id = ? AND {queries.among('status', numbers)}"
+    return {row[0]: row[1] for row in db.execute(f"{query} ORDER BY job_id", (workflow_id,))}
 
 
 def mark_canceled(db: sqlite3.Connection, workflow_id: int) -> bool:

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 
+from torc_tools.shell import queries
+
 _DOWN = """WITH RECURSIVE down(job_id) AS (
     SELECT value FROM json_each(?)
     UNION SELECT d.job_id FROM down JOIN job_depends_on d ON d.depends_on_job_id = down.job_id)
@@ -27,12 +29,12 @@ def chosen(
     """Give the jobs of a workflow that are in one of `statuses` and ended last with one of `return_codes`."""
     query, parameters = "SELECT j.job_id FROM job j WHERE j.workflow_id = ?", [workflow_id]
     if statuses is not None:
-        query += f" AND j.status IN ({', '.join(str(int(each)) for each in statuses)})"
+        query += f" AND {queries.among('j.status', statuses)}"
     if return_codes is not None:
-        query += (
-            f" AND (SELECT t.return_code FROM result t WHERE t.job_id = j.job_id ORDER BY t.run_id DESC,"
-            f" t.attempt_id DESC LIMIT 1) IN ({', '.join(str(int(each)) for each in return_codes)})"
+        latest = (
+            "SELECT t.return_code FROM result t WHERE t.job_id = j.job_id ORDER BY t.run_id DESC, t.attempt_id DESC"
         )
+        query += f" AND {queries.among(f'({latest} LIMIT 1)', return_codes)}"
     return [row[0] for row in db.execute(query + " ORDER BY j.job_id", parameters)]
 
 

@@ -11,7 +11,7 @@ from torc_tools import records, states
 from torc_tools.records import Record
 from torc_tools.shell import folding, layout, queries
 
-_NOT_STARTED = f"j.workflow_id = ? AND j.status IN ({', '.join(str(s) for s in sorted(states.WAITING))})"
+_NOT_STARTED = f"j.workflow_id = ? AND {queries.among('j.status', states.WAITING)}"
 
 
 def write(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: str) -> str:
@@ -83,7 +83,6 @@ def _actions(db: sqlite3.Connection, workflow: Record) -> list[Record]:
 
 def _again(db: sqlite3.Connection, action: Record, executed: int, run_id: int) -> bool:
     if action["trigger_type"] in ("on_jobs_ready", "on_jobs_complete"):
-        marks = ", ".join("?" * len(action.get("job_ids") or ()))
-        query = f"SELECT max(run_id) FROM job WHERE job_id IN ({marks})"
-        return (db.execute(query, action.get("job_ids") or ()).fetchone()[0] or 0) > executed
+        query = f"SELECT max(run_id) FROM job WHERE {queries.among('job_id', action.get('job_ids') or ())}"
+        return (db.execute(query).fetchone()[0] or 0) > executed
     return action["trigger_type"] != "on_workflow_start" and (run_id > executed or "worker" in action["trigger_type"])

@@ -1,7 +1,7 @@
 """What is read from the store, as records. Every reader of jobs, results and workflows goes through here."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -52,6 +52,20 @@ def results(db: sqlite3.Connection, condition: str = "1", parameters: tuple[Any,
     return map(_result, db.execute(f"{_RESULT} WHERE {condition} {order}", parameters))
 
 
+def among(column: str, values: Iterable[int]) -> str:
+    """Write a condition that is true where `column` is one of some integers."""
+    return f"{column} IN ({', '.join(str(int(value)) for value in values)})"
+
+
+def upstream(job_id: int) -> str:
+    """Write a condition for `jobs`: those that a job waits for, directly or through others."""
+    return (
+        "j.job_id IN (WITH RECURSIVE up (id) AS (SELECT depends_on_job_id FROM job_depends_on"
+        f" WHERE job_id = {job_id} UNION SELECT d.depends_on_job_id FROM job_depends_on d"
+        " JOIN up ON d.job_id = up.id) SELECT id FROM up)"
+    )
+
+
 def counts(db: sqlite3.Connection, workflow_id: int) -> dict[str, int]:
     """Give how many jobs of a workflow are in each state, all states named."""
     rows = db.execute("SELECT status, count(*) FROM job WHERE workflow_id = ? GROUP BY status", (workflow_id,))
@@ -87,8 +101,8 @@ def last_event_at(db: sqlite3.Connection, workflow_id: int) -> float | None:
     return max(latest or 0, ended or 0) or None
 
 
-_UNSTARTED = """j.workflow_id = ? AND j.status IN (0, 1, 2) AND u.is_output = 0
-    AND NOT EXISTS (SELECT 1 FROM {table} o WHERE o.{key} = u.{key} AND o.is_output = 1)"""
+_UNSTARTED = f"""j.workflow_id = ? AND {among("j.status", states.WAITING)} AND u.is_output = 0
+    AND NOT EXISTS (SELECT 1 FROM {{table}} o WHERE o.{{key}} = u.{{key}} AND o.is_output = 1)"""
 
 
 def outside_inputs(db: sqlite3.Connection, workflow_id: int) -> Iterator[tuple[int, str]]:

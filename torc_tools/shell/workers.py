@@ -11,7 +11,7 @@ import orjson
 
 from torc_tools import states
 from torc_tools.records import Record
-from torc_tools.shell import layout, liveness
+from torc_tools.shell import layout, liveness, queries
 
 _CLAIM = re.compile(r"\d+\.r\d+\.a\d+|action\d+\.r\d+")  # what else lies in the folder is not ours to take away
 
@@ -30,9 +30,8 @@ def live(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
 
 def active_jobs(db: sqlite3.Connection, workflow_id: int) -> list[sqlite3.Row]:
     """Give the pending and running jobs: job_id, name, run_id, attempt_id, status, worker."""
-    marks = ", ".join(str(state) for state in sorted(states.ACTIVE))
-    query = f"SELECT job_id, name, run_id, attempt_id, status, worker FROM job WHERE status IN ({marks})"
-    return db.execute(f"{query} AND workflow_id = ?", (workflow_id,)).fetchall()
+    query = "SELECT job_id, name, run_id, attempt_id, status, worker FROM job WHERE workflow_id = ?"
+    return db.execute(f"{query} AND {queries.among('status', states.ACTIVE)}", (workflow_id,)).fetchall()
 
 
 def silent(db: sqlite3.Connection, workflow_id: int) -> bool:
