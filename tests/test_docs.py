@@ -15,6 +15,7 @@ import sources
 from prepared import SPEC, prepare
 
 from torc_tools import exits
+from torc_tools.core import specfields, specignored
 
 ORDER = [
     "NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "ENVIRONMENT", "FILES", "EXIT STATUS", "EXAMPLES", "DIAGNOSTICS",
@@ -111,6 +112,31 @@ def test_examples_run(command: str, work_dir: Path) -> None:
         )  # fmt: skip
         assert done.returncode in (exits.OK, exits.EMPTY), f"{line}: {done.returncode}: {done.stderr}"
         assert "Traceback" not in done.stderr
+
+
+def test_every_key_of_a_spec_that_is_read_is_in_the_page() -> None:
+    shown = set(re.findall(r"[a-z_]{3,}", manpages.sections(manpages.page("torc-create"))["DESCRIPTION"]))
+    names = ("TOP", "JOB", "STDIO", "FILE", "USER_DATA", "REQUIREMENTS", "HANDLER", "RULE", "SCHEDULER", "ACTION",
+             "EXECUTION", "MONITOR")  # fmt: skip
+    keys = {key for name in names for key in getattr(specfields, name)} - set(specignored._IGNORED)
+    assert keys - shown == set()
+
+
+def test_the_spec_in_the_page_is_one(work_dir: Path) -> None:
+    literal = manpages.sections(manpages.page("torc-create"))["EXAMPLES"].partition(".Bd -literal")[2]
+    (work_dir / "spec.yaml").write_text(literal.partition("\n")[2].partition(".Ed")[0])
+    (work_dir / "params.csv").write_text("n\n1\n2\n")
+    done = subprocess.run(
+        ["torc-create", "-n", "--query", "job_name", "spec.yaml"], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.split()[:4] == ['"prepare"', '"sim_1"', '"sim_2"', '"gather"']
+
+
+def test_no_page_joins_the_brackets_of_a_shell_test() -> None:
+    for path in manpages.pages():
+        shown = subprocess.run(["mandoc", "-T", "ascii", path], capture_output=True, text=True, check=True).stdout
+        assert "[$?" not in re.sub(".\b", "", shown), path.name
 
 
 def test_the_readme_lists_every_command() -> None:
