@@ -72,6 +72,7 @@ def test_listing(torc: Any, store_file: Path, arguments: list[str], expected: li
         ([], 2, "name one workflow"),
         (["1", "1"], 2, "name one workflow"),
         (["x"], 2, "not an id: 'x'"),
+        (["1", "-l", "0"], 2, "argument -l/--limit: not a whole number from 1 on: '0'"),
         (["1", "-s", "done"], 2, "not a state: 'done'"),
         (["1", "--memory", "2g"], 2, "--memory: only with set"),
         (["1", "--tail", "2"], 2, "--tail: only with --logs"),

@@ -213,6 +213,7 @@ def test_a_line_of_2_mb(name: str) -> None:
 
 
 BAD_LINES = {
+    "nested": b'{"type":"note","x":' + b"[" * 300 + b"]" * 300 + b"}\n",
     "invalid UTF-8": b'{"type":"note","text":"\xff\xfe"}\n',
     "NaN": b'{"type":"note","x":NaN}\n',
     "no JSON": b"hello\n",
@@ -230,6 +231,16 @@ def test_a_bad_line(name: str, bad: str, work_dir: Path) -> None:
     done = call(name, stdin + BAD_LINES[bad])
     assert refused(done, name, exits.DATA).startswith(f"{name}: line 2: ")
     assert state(work_dir / "torc.db") == before
+
+
+@pytest.mark.parametrize("name", ["torc-apply", "torc-reset"])
+def test_a_bad_expression_changes_nothing(name: str, work_dir: Path) -> None:
+    """An expression is looked at before anything is read: a sink that finds it wrong after its work has done that."""
+    before = state(work_dir / "torc.db")
+    for option in ("--where", "--query"):
+        done = call(name, line=f'"$@" {option} "bad("')
+        assert refused(done, name, exits.USAGE).startswith(f"{name}: expression 'bad(': ")
+        assert state(work_dir / "torc.db") == before
 
 
 @pytest.mark.parametrize("name", applies("missing field", records=True))

@@ -75,17 +75,17 @@ def _add_logs(made: argparse._ArgumentGroup) -> None:
     made.add_argument("--stdout", action="store_true", help="its stdout alone")
     made.add_argument("--stderr", action="store_true", help="its stderr alone")
     made.add_argument("-F", "--follow", action="store_true", help="go on until the job ends")
-    made.add_argument("--run", metavar="N", type=options.identifier, help="of this run of the workflow")
-    made.add_argument("--attempt", metavar="N", type=options.identifier, help="of this attempt")
-    made.add_argument("--tail", metavar="N", type=options.identifier, help="the last N lines of each file")
+    made.add_argument("--run", metavar="N", type=options.number, help="of this run of the workflow")
+    made.add_argument("--attempt", metavar="N", type=options.number, help="of this attempt")
+    made.add_argument("--tail", metavar="N", type=options.number, help="the last N lines of each file")
 
 
 def _add_set(made: argparse._ArgumentGroup) -> None:
     made.add_argument("--memory", metavar="SIZE", type=options.memory, help="new memory limit: 12g")
     made.add_argument("--runtime", metavar="TIME", type=options.duration, help="new runtime limit: PT2H or 02:00:00")
-    made.add_argument("--num-cpus", metavar="N", type=options.identifier, help="new number of CPUs")
-    made.add_argument("--num-gpus", metavar="N", type=_count, help="new number of GPUs")
-    made.add_argument("--num-nodes", metavar="N", type=options.identifier, help="new number of nodes")
+    made.add_argument("--num-cpus", metavar="N", type=options.number, help="new number of CPUs")
+    made.add_argument("--num-gpus", metavar="N", type=options.natural, help="new number of GPUs")
+    made.add_argument("--num-nodes", metavar="N", type=options.number, help="new number of nodes")
     made.add_argument("--command", metavar="CMD", help="new command")
     made.add_argument("--priority", metavar="N", type=int, help="new priority; higher runs first")
 
@@ -160,11 +160,6 @@ def _id(word: str) -> int:
         return options.identifier(word)
     except argparse.ArgumentTypeError as error:
         raise Failure(exits.USAGE, str(error)) from None
-
-
-def _count(text: str) -> int:
-    """Read a number from 0 on."""
-    return 0 if text == "0" else options.identifier(text)
 
 
 if __name__ == "__main__":

@@ -61,14 +61,18 @@ def add_input(made: argparse.ArgumentParser) -> None:
 def add_output(made: argparse.ArgumentParser) -> None:
     """Add what every command has that writes records: -f, --where, --query, -e."""
     made.add_argument("-f", "--format", choices=FORMATS, help="default: table on a terminal, jsonl in a pipe")
-    made.add_argument("--where", metavar="EXPR", help="write only records for which this JMESPath expression is true")
-    made.add_argument("--query", metavar="EXPR", help="write what this JMESPath expression makes of each record")
+    made.add_argument(
+        "--where", metavar="EXPR", type=expression, help="write only records for which this JMESPath expression is true"
+    )
+    made.add_argument(
+        "--query", metavar="EXPR", type=expression, help="write what this JMESPath expression makes of each record"
+    )
     made.add_argument("-e", "--exit-status", action="store_true", help="exit 1 where no record was written")
 
 
 def add_limit(made: argparse.ArgumentParser) -> None:
     """Add -l/--limit N, which output.emit honours after --where."""
-    made.add_argument("-l", "--limit", metavar="N", type=identifier, help="write at most N records")
+    made.add_argument("-l", "--limit", metavar="N", type=number, help="write at most N records")
 
 
 def store_path(args: argparse.Namespace) -> str:
@@ -78,14 +82,23 @@ def store_path(args: argparse.Namespace) -> str:
 
 def identifier(text: str) -> int:
     """Read an id: a positive integer (argparse reports others with status 2)."""
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**63:
-        raise argparse.ArgumentTypeError(f"not an id: '{text}'")
+    return _positive(text, "an id")
+
+
+def number(text: str) -> int:
+    """Read a number from 1 on (argparse reports others with status 2)."""
+    return _positive(text, "a whole number from 1 on")
+
+
+def _positive(text: str, what: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 20 or not 0 < int(text) < 2**63:
+        raise argparse.ArgumentTypeError(f"not {what}: '{text[:80]}'")
     return int(text)
 
 
 def natural(text: str) -> int:
     """Read a number from 0 on (argparse reports others with status 2)."""
-    return 0 if text == "0" else identifier(text)
+    return 0 if text == "0" else _positive(text, "a whole number")
 
 
 def count(text: str) -> int:
@@ -98,6 +111,14 @@ def count(text: str) -> int:
 def identifiers(text: str) -> list[int]:
     """Read ids between commas: '7,8,9'."""
     return [identifier(part.strip()) for part in text.split(",")]
+
+
+def expression(text: str) -> str:
+    """Check a JMESPath expression while nothing is read or changed yet. Raises Failure(2)."""
+    from torc_tools.shell import output
+
+    output.compiled_expression(text)
+    return text
 
 
 def factor(text: str) -> int:

@@ -50,7 +50,7 @@ def terminal() -> bool:
 
 
 def _where(records: Iterable[Record], expression: str | None) -> Iterable[Record]:
-    return _matching(records, _compiled(expression)) if expression else records
+    return _matching(records, compiled_expression(expression)) if expression else records
 
 
 def _matching(records: Iterable[Record], matches: Callable[[Any], Any]) -> Iterator[Record]:
@@ -90,7 +90,7 @@ def _first(records: Iterable[Record], limit: int) -> Iterator[Record]:
 def _queried(records: Iterable[Record], expression: str | None) -> Iterable[Any]:
     if not expression:
         return records
-    search = _compiled(expression)
+    search = compiled_expression(expression)
     return (search(record) for record in records if record["type"] not in FRAMES)
 
 
@@ -99,7 +99,8 @@ def _truthy(value: Any) -> bool:
     return value is not None and value is not False and value not in ("", [], {})
 
 
-def _compiled(expression: str) -> Callable[[Any], Any]:
+def compiled_expression(expression: str) -> Callable[[Any], Any]:
+    """Give a JMESPath expression as a function of a record. Raises Failure(2) where it is none, or does not fit."""
     import jmespath
     from jmespath.exceptions import JMESPathError
 
