@@ -44,6 +44,8 @@ def test_read_gives_records_and_skips_blank_lines(work_dir: Path) -> None:
         b'{"type":null}',
         b"\xff\xfe",
         b'{"type":"job","x":NaN}',
+        b'{"type":"job","x":' + b"[" * 300 + b"]" * 300 + b"}",  # can be read, but not written
+        b'{"type":"job","x":' + b"[" * 252 + b"]" * 252 + b"}",  # can be written, but not in a list
     ],
 )
 def test_a_bad_line_is_named_by_number(work_dir: Path, line: bytes) -> None:

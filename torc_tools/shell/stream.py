@@ -17,6 +17,8 @@ from torc_tools import exits
 from torc_tools.exits import Failure
 from torc_tools.records import Record
 
+MOST_NESTED = 200  # brackets up to which a line cannot nest deeper than orjson writes
+
 _line = [0]  # the input line in hand, for the message of a failure; 0 when none is
 
 
@@ -184,4 +186,15 @@ def _record(line: bytes) -> Record:
         raise Failure(exits.DATA, f"not JSON: {error}") from None
     if not isinstance(record, dict) or not isinstance(record.get("type"), str):
         raise Failure(exits.DATA, "not a record: no object with a string 'type'")
+    if line.count(b"[") + line.count(b"{") > MOST_NESTED and not _writable(record):
+        raise Failure(exits.DATA, "not a record: nested too deeply")
     return record
+
+
+def _writable(record: Record) -> bool:
+    """Say whether a record can be written again: orjson reads deeper than it writes."""
+    try:
+        orjson.dumps([[record]])  # in a list, as --format json and --query do
+    except orjson.JSONEncodeError:
+        return False
+    return True
