@@ -239,3 +239,21 @@ def test_more_before_is_never_less_after(small: int, more: int, milli: int) -> N
     )
     if low and high:
         assert units.parse_memory(low) <= units.parse_memory(high)
+
+
+def test_an_empty_cause_is_no_timeout() -> None:
+    assert adjust(late(cause=""), Policy())["held"] == "unknown"
+
+
+def test_a_certainty_that_is_not_known_grows_nothing() -> None:
+    with pytest.raises(Failure, match="'certainty' is 'certian', expected one of certain, likely, weak") as failed:
+        adjust(oom(certainty="certian"), Policy())
+    assert failed.value.status == DATA
+
+
+@pytest.mark.parametrize("left_out", ["memory_bytes", "attempt_memory_bytes"])
+def test_a_limit_that_a_line_leaves_out_is_the_other_one(left_out: str) -> None:
+    line = oom()
+    del line[left_out]
+    planned = adjust(line, Policy())
+    assert (planned["action"], planned["original_memory"], planned["new_memory"]) == ("adjust", "2g", "3g")

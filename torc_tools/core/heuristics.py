@@ -18,6 +18,7 @@ MOST = 2**62  # what a record may hold
 
 NOT_THE_JOBS = frozenset({"allocation_end", "interrupted", "preempted"})  # run again as is, as often as it takes
 FAULTS = frozenset({"node_fail", "launch_fail", "orphan"})  # run again as is, until it looks like the job's doing
+CERTAINTIES = ("certain", "likely", "weak")
 TRIES = 3  # failures of one kind after which the job itself is suspected
 
 
@@ -53,9 +54,9 @@ def _cause(diagnosis: Record) -> str:
     """Give the cause; a line written by hand may have likely_oom or likely_timeout instead."""
     cause = may(diagnosis, "cause", str)
     flags = [may(diagnosis, f"likely_{name}", bool) for name in ("oom", "timeout")]
-    if cause is None and not any(flags):
-        need(diagnosis, "cause", str)
-    return str(cause or ("oom" if flags[0] else "timeout"))
+    if cause is None and any(flags):
+        return "oom" if flags[0] else "timeout"
+    return str(need(diagnosis, "cause", str)) or "unknown"
 
 
 def _planned(cause: str, diagnosis: Record, policy: Policy) -> Outcome:
@@ -84,7 +85,7 @@ def _unknown(cause: str, diagnosis: Record, policy: Policy, failures: int) -> Ou
 
 
 def _memory(diagnosis: Record, policy: Policy) -> Outcome:
-    now, had = _size(diagnosis, "memory_bytes"), _size(diagnosis, "attempt_memory_bytes", "memory_bytes")
+    now, had = _now_and_had(diagnosis, "memory_bytes")
     peak = _size(diagnosis, "peak_memory_bytes") or 0
     if now is None:
         return _no_limit("memory", had, policy)
@@ -101,7 +102,7 @@ def _memory(diagnosis: Record, policy: Policy) -> Outcome:
 
 
 def _runtime(diagnosis: Record, policy: Policy) -> Outcome:
-    now, had = _size(diagnosis, "runtime_s"), _size(diagnosis, "attempt_runtime_s", "runtime_s")
+    now, had = _now_and_had(diagnosis, "runtime_s")
     ran = _seconds(diagnosis)
     if now is None:
         return _no_limit("runtime", had, policy)
@@ -142,7 +143,7 @@ def _held(word: str, reason: str, override: str) -> Outcome:
 
 
 def _adjustment(diagnosis: Record, cause: str, outcome: Outcome) -> Record:
-    now_memory, now_runtime = _size(diagnosis, "memory_bytes"), _size(diagnosis, "runtime_s")
+    (now_memory, _), (now_runtime, _) = _now_and_had(diagnosis, "memory_bytes"), _now_and_had(diagnosis, "runtime_s")
     grows, lasts = outcome.memory is not None, outcome.runtime is not None
     return {
         "type": "adjustment",
@@ -179,7 +180,11 @@ def _job(diagnosis: Record) -> int:
 
 
 def _certainty(diagnosis: Record) -> str:
-    return str(may(diagnosis, "certainty", str) or "likely")
+    """Give how sure the verdict is; a line written by hand may leave it out, but a word not known grows nothing."""
+    certainty = str(may(diagnosis, "certainty", str) or "likely")
+    if certainty not in CERTAINTIES:
+        raise Failure(DATA, f"diagnosis: 'certainty' is '{certainty}', expected one of {', '.join(CERTAINTIES)}")
+    return certainty
 
 
 def _seconds(diagnosis: Record) -> int:
@@ -188,6 +193,11 @@ def _seconds(diagnosis: Record) -> int:
     if not math.isfinite(value) or not 0 <= value < MOST:
         raise Failure(DATA, f"diagnosis: 'exec_time_s' is {value}, out of range")
     return math.ceil(value)
+
+
+def _now_and_had(diagnosis: Record, key: str) -> tuple[int | None, int | None]:
+    """Give what the job asks for now and what its attempt had; where a line leaves one out, it is the other."""
+    return _size(diagnosis, key, f"attempt_{key}"), _size(diagnosis, f"attempt_{key}", key)
 
 
 def _size(diagnosis: Record, key: str, otherwise: str | None = None) -> int | None:
