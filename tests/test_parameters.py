@@ -55,6 +55,8 @@ FAULTS = [
     (0, "1:5:-1", "range is empty: '1:5:-1' (a range that goes down needs a negative step)"),
     (0, "0:10000000", "'0:10000000' has 10000001 values, more than the limit of 1000000"),
     (0, "0.0:1e9:0.1", "'0.0:1e9:0.1' has 10000000001 values, more than the limit of 1000000"),
+    (0, "0.0:1e30:1", "'0.0:1e30:1' has more values than the limit of 1000000"),
+    (0, "1e308:1e309", "'1e308:1e309' has more values than the limit of 1000000"),
     (0, {"a": 1}, "expected a string or a number, found '{\"a\": 1}'"),
     (0, [None], "expected a string or a number, found 'null'"),
     (0, ["\0"], "a value holds a NUL character or is not valid Unicode"),

@@ -28,6 +28,7 @@ YAML = [
     ("# nothing", None),
     ("\ufeffa: \u00e9", {"a": "\u00e9"}),
     ("5: x", {"5": "x"}),
+    ("a: 0x" + "f" * 5000, {"a": "0x" + "f" * 5000}),  # as a decimal number of so many digits
 ]  # fmt: skip
 
 
@@ -57,6 +58,7 @@ REFUSED = [
     ("s.json", '{"a":\n}', ":2: not JSON: Expecting value"),
     ("s.json", '{"a": NaN}', ": not JSON: NaN"),
     ("s.json", "[" * 100_000, ": nested too deeply"),
+    ("s.json", '{"a": ' + "9" * 5000 + "}", ": not JSON: a number has too many digits"),
     ("s.json5", "{a: 1,\n// c\na: 2}", ":3: duplicate key 'a'"),
     ("s.json5", "{a: 1,\nb: [,}", ":2: not JSON5: "),
     ("s.json5", "[" * 20_000, ": nested too deeply"),

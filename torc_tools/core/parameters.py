@@ -8,7 +8,7 @@ import csv
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from itertools import product, repeat
 from typing import Any
 
@@ -219,7 +219,10 @@ def _range(text: str, limit: int) -> Values:
         raise BadParameterError(f"step cannot be zero: '{text}'")
     if (end - start) * step < 0:
         raise BadParameterError(f"range is empty: '{text}' (a range that goes down needs a negative step)")
-    count = int((end - start) // step) + 1
+    try:
+        count = int((end - start) // step) + 1
+    except InvalidOperation:  # more digits than a Decimal has
+        raise BadParameterError(f"'{text}' has more values than the limit of {limit}") from None
     if count > limit:
         raise BadParameterError(f"'{text}' has {count} values, more than the limit of {limit}")
     if whole:

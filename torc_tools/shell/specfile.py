@@ -115,6 +115,8 @@ def _json(text: str) -> _Read:
         return json.loads(text, object_pairs_hook=_map, parse_constant=_constant), _lines(text)
     except json.JSONDecodeError as error:
         raise _Unreadable(f"not JSON: {error.msg}", error.lineno) from None
+    except ValueError:  # Python reads no integer of more than 4300 digits
+        raise _Unreadable("not JSON: a number has too many digits") from None
     except RecursionError:
         raise _Unreadable("nested too deeply") from None
     except _DuplicateKey:

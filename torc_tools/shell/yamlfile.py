@@ -140,7 +140,7 @@ def _scalar(node: Any) -> Any:
         if _FLOAT.fullmatch(text):
             return float(text)
         if _BASED.fullmatch(text):
-            return int(text, 0)
+            return int(text, 0) if len(text) <= 24 else text
     return text
 
 
