@@ -491,6 +491,9 @@ def test_a_full_disk_is_reported(torc: Torc, work_dir: Path) -> None:
     assert b"cannot make" in done.stderr
 
 
+HEAD = {"type": "workflow", "workflow_id": 1, "run_id": 1, "token": "t", "output_dir": "out"}
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -502,6 +505,14 @@ def test_a_full_disk_is_reported(torc: Torc, work_dir: Path) -> None:
             {"type": "job", "job_id": 1, "command": "x", "config": {"stdio": {"mode": "odd"}}},
             "line 1: unknown stdio mode",
         ),
+        ({"type": "job", "job_id": 1, "command": "x", "waits_for": [{}]}, "line 1: job: 'waits_for[0]' is {}"),
+        ({"type": "job", "job_id": 1, "command": "x", "output_files": ["a", 3]}, "line 1: job: 'output_files[1]' is 3"),
+        (HEAD | {"actions": [3]}, "line 1: workflow: 'actions[0]' is 3"),
+        (
+            HEAD | {"actions": [{"action_id": 1, "trigger_type": "on_jobs_ready", "job_ids": 3}]},
+            "line 1: record: 'job_ids' is 3",
+        ),
+        (HEAD | {"event_offsets": [1]}, "line 1: workflow: 'event_offsets' is [1]"),
     ],
 )
 def test_bad_lines_are_refused(torc: Torc, line: dict[str, Any], message: str) -> None:

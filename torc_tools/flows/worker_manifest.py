@@ -72,9 +72,17 @@ def check(record: Record) -> None:
         for key, kind in (("workflow_id", int), ("run_id", int), ("token", str), ("output_dir", str)):
             need(record, key, kind)
         policy(record, ended_by_slurm=False)
-        for action in may(record, "actions", list) or []:
+        for key in ("submission_dir", "store"):
+            may(record, key, str)
+        for key in ("failure_handlers", "event_offsets"):
+            may(record, key, dict)
+        _check_items(record, "actions", dict)
+        for action in record.get("actions") or ():
             if action.get("trigger_type") not in _TRIGGERS:
                 raise Failure(exits.DATA, f"workflow: unknown trigger_type '{action.get('trigger_type')}'")
+            need(action, "action_id", int)
+            _check_items(action, "job_ids", int)
+            _check_items(action, "commands", str)
 
 
 def manifest(records: list[Record]) -> Manifest:
@@ -129,11 +137,18 @@ def _check_job(job: Record) -> None:
         raise Failure(exits.DATA, f"job: unknown status '{job['status']}'")
     for key in ("job_name", "invocation_script"):
         may(job, key, str)
-    for key in ("waits_for", "output_files"):
-        may(job, key, list)
+    _check_items(job, "waits_for", int)
+    _check_items(job, "output_files", str)
     config = may(job, "config", dict) or {}
     may(config, "env", dict)
     _stdio(may(config, "stdio", dict))
+
+
+def _check_items(record: Record, key: str, kind: type) -> None:
+    """Check a list, if there is one, and what it holds."""
+    for place, item in enumerate(may(record, key, list) or ()):
+        if type(item) is not kind:
+            need({"type": record.get("type", "action"), f"{key}[{place}]": item}, f"{key}[{place}]", kind)
 
 
 def _filled(job: Record) -> Record:
