@@ -1,17 +1,19 @@
 """torc-diagnose: say why jobs failed; reads the store, or `result` records, and writes `diagnosis`."""
 
 import argparse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
-from torc_tools import exits, records
+from torc_tools import exits, records, units
 from torc_tools.core import diagnosis
 from torc_tools.exits import Failure
-from torc_tools.flows import fold
+from torc_tools.flows import fold, looking
 from torc_tools.records import Record
 from torc_tools.shell import failures, options, output, stream
 
 PROG = "torc-diagnose"
 COLUMNS = ("job_id", "job_name", "status", "return_code", "cause", "certainty", "peak_memory_bytes", "exec_time_s")
+PEOPLES = ("job_id", "job_name", "code", "cause", "certainty", "time", "peak", "memory", "runtime")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,16 +33,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if args.source.isascii() and args.source.isdigit():
         workflow_id = _identifier(args.source)
-        return output.emit(records.framed(PROG, workflow_id, _stored(args, workflow_id)), args, COLUMNS)
+        return _show(records.framed(PROG, workflow_id, _stored(args, workflow_id)), args)
     if args.job_ids or args.all_runs:
         raise Failure(exits.USAGE, "--job-ids and --all-runs choose among the jobs of a workflow: name one")
     found = records.replace(stream.read(args.source), "result", diagnosis.diagnose_failed)
-    return output.emit(found, args, COLUMNS)
+    return _show(found, args)
 
 
 def run() -> None:
     """Be the command."""
     stream.run(main, PROG)
+
+
+def _show(found: Iterable[Record], args: argparse.Namespace) -> int:
+    if not looking.for_people(args):
+        return output.emit(found, args, COLUMNS)
+    return output.emit(records.replace(found, "diagnosis", _for_people), args, PEOPLES)
+
+
+def _for_people(record: Record) -> list[Record]:
+    """Add what a table shows: the columns of torc-results, the limits being those that the attempt had."""
+    texts = {
+        "time": _text(record.get("exec_time_s"), units.human_seconds),
+        "peak": _text(record.get("peak_memory_bytes"), units.human_bytes),
+        "memory": _text(record.get("attempt_memory_bytes"), units.format_memory),
+        "runtime": _text(record.get("attempt_runtime_s"), units.format_duration),
+    }
+    return [{**record, "code": record.get("return_code"), **texts}]
+
+
+def _text(value: Any, write: Callable[[Any], str]) -> Any:
+    """Write a number for people; what is none, in a line written by hand, stays as it is."""
+    return write(value) if isinstance(value, int | float) else value
 
 
 def _identifier(text: str) -> int:
