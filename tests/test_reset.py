@@ -11,6 +11,7 @@ from reach import dependents
 from test_apply import dump, lines, rows, street, world
 
 from torc_tools import states
+from torc_tools.commands import reset
 from torc_tools.core.resetting import Name
 from torc_tools.exits import Failure
 from torc_tools.flows import resetting
@@ -324,3 +325,14 @@ def test_a_failure_inside_rolls_everything_back() -> None:
     with pytest.raises(Failure):
         resetting.reset(db, [Name(1), Name(2)], force=False, dry_run=False)
     assert list(db.iterdump()) == whole
+
+
+def test_jobs_are_chosen_by_state_inside_the_transaction(store_file, monkeypatch, capsysbinary) -> None:
+    """Else a reset that waits for another's would start those jobs over that the other has just let go."""
+    locked = []
+    chosen = reset.jobstate.chosen
+    monkeypatch.setattr(
+        reset.jobstate, "chosen", lambda db, *rest: locked.append(db.in_transaction) or chosen(db, *rest)
+    )
+    assert reset.main(["--store", str(store_file), "-w", "1", "--failed"]) == 0
+    assert locked == [True]

@@ -2,7 +2,7 @@
 
 import argparse
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from torc_tools import exits, records, states
 from torc_tools.core import resetting
@@ -41,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = [name for record in found if record["type"] in resetting.NAMING for name in resetting.names(record)]
     workflow_id = args.workflow_id or _workflow_of(args, names)
     db = fold.opened(options.store_path(args), workflow_id, copy=args.dry_run)
-    names += _chosen(db, args) if _choosing(args) else []
-    done, refused = flow.reset(db, names, force=args.force, dry_run=args.dry_run, show=_show)
+    chosen = _chosen(db, args) if _choosing(args) else names
+    done, refused = flow.reset(db, chosen, force=args.force, dry_run=args.dry_run, show=_show)
     for line in refused:
         _show(line)
     passed = [record for record in found if record["type"] not in resetting.NAMING]
@@ -91,14 +91,14 @@ def _workflow_of(args: argparse.Namespace, names: list[Name]) -> int | None:
     return looking.workflow_of(db, args.job_ids)
 
 
-def _chosen(db: sqlite3.Connection, args: argparse.Namespace) -> list[Name]:
-    """Name the jobs for which all the options hold."""
+def _chosen(db: sqlite3.Connection, args: argparse.Namespace) -> Iterator[Name]:
+    """Name the jobs for which all the options hold, when it is asked: inside the transaction of the reset."""
     ids = args.job_ids
     if args.workflow_id is not None and (args.failed or args.status is not None or args.return_code is not None):
         statuses = sorted(states.RECOVERABLE) if args.failed else args.status
         found = jobstate.chosen(db, args.workflow_id, statuses, args.return_code)
         ids = found if ids is None else [job_id for job_id in found if job_id in set(ids)]
-    return [Name(job_id, args.workflow_id) for job_id in ids]
+    yield from (Name(job_id, args.workflow_id) for job_id in ids)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ def reset(
 ) -> tuple[list[Record], list[str]]:
     """Reset the named jobs and their dependents; give the `reset` records, and a line for each name refused.
 
+    `names` are asked for inside the transaction, so that what chooses them by state sees the state that is changed.
     `show` gets a line for people for each workflow before anything of it is changed. Raises Failure(65) where a job
     that would be reset is pending or running, unless `force`: then nothing at all is changed.
     """
