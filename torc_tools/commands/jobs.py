@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check(made, args, setting=setting)
     if setting:
         return _set(args, words[1:])
-    ids = [_id(word) for word in words]
+    ids = [options.operand(word) for word in words]
     if args.logs:
         if len(ids) != 1:
             raise Failure(exits.USAGE, "--logs takes one job id")
@@ -116,15 +116,11 @@ def _condition(args: argparse.Namespace) -> str:
     """Write the SQL condition of the options; its one parameter is the workflow."""
     parts = ["j.workflow_id = ?"]
     if args.job_ids:
-        parts.append(looking.condition("j.job_id", args.job_ids))
+        parts.append(queries.among("j.job_id", args.job_ids))
     if args.status:
-        parts.append(looking.condition("j.status", args.status))
+        parts.append(queries.among("j.status", args.status))
     if args.upstream_of:
-        parts.append(
-            "j.job_id IN (WITH RECURSIVE up (id) AS (SELECT depends_on_job_id FROM job_depends_on"
-            f" WHERE job_id = {args.upstream_of} UNION SELECT d.depends_on_job_id FROM job_depends_on d"
-            " JOIN up ON d.job_id = up.id) SELECT id FROM up)"
-        )
+        parts.append(queries.upstream(args.upstream_of))
     return " AND ".join(parts)
 
 
@@ -133,11 +129,11 @@ def _set(args: argparse.Namespace, words: Sequence[str]) -> int:
     if words == ["-"]:
         job_ids = editing.named(stream.whole(stream.read(), editing.check))
     else:
-        job_ids = sorted({_id(part) for word in words for part in word.split(",")})
+        job_ids = sorted({options.operand(part) for word in words for part in word.split(",")})
     if not job_ids and words != ["-"]:
         raise Failure(exits.USAGE, "set: no job named (ids, or - for records on standard input)")
     db, workflow_id = editing.edit(args, job_ids)
-    changed = queries.jobs(db, looking.condition("j.job_id", job_ids)) if db else iter(())
+    changed = queries.jobs(db, queries.among("j.job_id", job_ids)) if db else iter(())
     return _emit(args, workflow_id, db, changed)
 
 
@@ -153,13 +149,6 @@ def _for_people(db: sqlite3.Connection, workflow_id: int | None, found: Iterable
     codes = queries.return_codes(db, workflow_id)
     for record in looking.limits_for_people(found):
         yield {**record, "attempt": record["attempt_id"], "code": codes.get(record["job_id"])}
-
-
-def _id(word: str) -> int:
-    try:
-        return options.identifier(word)
-    except argparse.ArgumentTypeError as error:
-        raise Failure(exits.USAGE, str(error)) from None
 
 
 if __name__ == "__main__":

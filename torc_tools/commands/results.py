@@ -66,13 +66,13 @@ def _condition(args: argparse.Namespace) -> str:
     if args.run_id is not None:
         parts.append(f"t.run_id = {args.run_id}")
     if args.job_ids:
-        parts.append(looking.condition("t.job_id", args.job_ids))
+        parts.append(queries.among("t.job_id", args.job_ids))
     if args.return_code is not None:
         parts.append(f"t.return_code = {args.return_code}")
     if args.failed:
         parts.append("t.return_code <> 0")
     if args.status:
-        parts.append(looking.condition("t.status", args.status))
+        parts.append(queries.among("t.status", args.status))
     return " AND ".join(parts)
 
 

@@ -39,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
         "--num-cpus", type=options.identifier, metavar="N", help="CPUs (default: those of this process)"
     )
     limits.add_argument("--memory", type=options.memory, metavar="SIZE", help="memory for all jobs together")
-    limits.add_argument("--num-gpus", type=options.count, metavar="N", help="GPUs")
+    limits.add_argument("--num-gpus", type=options.natural, metavar="N", help="GPUs")
     limits.add_argument("--time-limit", type=options.duration, metavar="DURATION", help="stop jobs after this time")
     limits.add_argument("--end-time", metavar="TIME", help="stop jobs at this time (ISO 8601 or Unix seconds)")
     made.add_argument("-i", "--ignore-missing-data", action="store_true", help="start though input files are missing")

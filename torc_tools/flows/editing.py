@@ -46,7 +46,7 @@ def edit(args: argparse.Namespace, job_ids: Sequence[int]) -> tuple[sqlite3.Conn
         return None, None
     db, workflow_id = looking.at_jobs(args, job_ids)
     with store.transaction(db):
-        jobs = list(queries.jobs(db, looking.condition("j.job_id", job_ids)))
+        jobs = list(queries.jobs(db, queries.among("j.job_id", job_ids)))
         _refuse(jobs, args)
         changes = _sizes(db, workflow_id, jobs, args)
         for column in ("command", "priority"):

@@ -45,11 +45,6 @@ def workflow_of(db: sqlite3.Connection, job_ids: Sequence[int]) -> int:
     return next(iter(found))
 
 
-def condition(column: str, values: Iterable[int]) -> str:
-    """Write SQL that is true where `column` is one of some integers."""
-    return f"{column} IN ({', '.join(str(int(value)) for value in values)})"
-
-
 def state_numbers(text: str) -> list[int]:
     """Read states between commas ('failed,terminated') for argparse."""
     numbers = []

@@ -4,7 +4,7 @@ import argparse
 import os
 from typing import Any
 
-from torc_tools import units
+from torc_tools import exits, units
 from torc_tools.exits import Failure
 
 VERSION = "0.1.0"
@@ -85,6 +85,14 @@ def identifier(text: str) -> int:
     return _positive(text, "an id")
 
 
+def operand(text: str) -> int:
+    """Read an id that argparse took for any word. Raises Failure(2)."""
+    try:
+        return identifier(text)
+    except argparse.ArgumentTypeError as error:
+        raise Failure(exits.USAGE, str(error)) from None
+
+
 def number(text: str) -> int:
     """Read a number from 1 on (argparse reports others with status 2)."""
     return _positive(text, "a whole number from 1 on")
@@ -99,13 +107,6 @@ def _positive(text: str, what: str) -> int:
 def natural(text: str) -> int:
     """Read a number from 0 on (argparse reports others with status 2)."""
     return 0 if text == "0" else _positive(text, "a whole number")
-
-
-def count(text: str) -> int:
-    """Read a count: an integer of at least 0."""
-    if not text.isascii() or not text.isdigit():
-        raise argparse.ArgumentTypeError(f"not a count: '{text}'")
-    return int(text)
 
 
 def identifiers(text: str) -> list[int]:
