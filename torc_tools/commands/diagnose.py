@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write a `diagnosis` for each failure; pass every other record on."""
     args = parser().parse_args(argv)
     if args.source.isascii() and args.source.isdigit():
-        workflow_id = _identifier(args.source)
+        workflow_id = options.operand(args.source)
         return _show(records.framed(PROG, workflow_id, _stored(args, workflow_id)), args)
     if args.job_ids or args.all_runs:
         raise Failure(exits.USAGE, "--job-ids and --all-runs choose among the jobs of a workflow: name one")
@@ -65,13 +65,6 @@ def _for_people(record: Record) -> list[Record]:
 def _text(value: Any, write: Callable[[Any], str]) -> Any:
     """Write a number for people; what is none, in a line written by hand, stays as it is."""
     return write(value) if isinstance(value, int | float) else value
-
-
-def _identifier(text: str) -> int:
-    try:
-        return options.identifier(text)
-    except argparse.ArgumentTypeError as error:
-        raise Failure(exits.USAGE, str(error)) from None
 
 
 def _stored(args: argparse.Namespace, workflow_id: int) -> Iterator[Record]:
