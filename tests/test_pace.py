@@ -197,15 +197,17 @@ def test_the_lines_of_a_watch_are_the_seeds() -> None:
     ]
     assert recovery_text.attempt(1, None) == "Attempting automatic recovery (attempt 1)"
     assert recovery_text.attempt(1, 3) == "Attempting automatic recovery (attempt 1/3)"
-    assert recovery_text.retries_exceeded(3) == [
+    assert recovery_text.retries_exceeded(42, 3) == [
         "Max retries (3) exceeded. Manual intervention required.",
         "Use the Torc MCP server with your AI assistant to investigate.",
+        "Or look yourself: 'torc-diagnose 42' says why, 'torc-jobs --logs JOB' what a job wrote.",
     ]
-    assert recovery_text.nothing_recoverable(recovery_text.Plan(0, 0, 0, 0, 2, 0)) == [
+    assert recovery_text.nothing_recoverable(42, recovery_text.Plan(0, 0, 0, 0, 2, 0)) == [
         "",
         "No recoverable jobs found. 2 job(s) failed with unknown causes.",
         "Use --retry-unknown to retry jobs with unknown failure causes.",
         "Or use the Torc MCP server with your AI assistant to investigate.",
+        "Or look yourself: 'torc-diagnose 42' says why, 'torc-jobs --logs JOB' what a job wrote.",
     ]
 
 

@@ -53,6 +53,7 @@ def test_from_a_fresh_start_to_the_same_end_as_the_street(torc: Torc, work_dir: 
         header,
         "  completed=0, running=0, pending=2, failed=0, blocked=4",
         "No schedulers available but 2 ready jobs found (0 retries)",
+        "Starting the workflow here...",
         "  completed=1, running=0, pending=0, failed=5, blocked=0",
         "Workflow 1 is complete",
         "",
@@ -71,11 +72,12 @@ def test_from_a_fresh_start_to_the_same_end_as_the_street(torc: Torc, work_dir: 
     middle = lines[lines.index("Resetting failed jobs...") :]
     assert middle[3:7] == ["Restarting the workflow here...", "", "Recovery initiated. Resuming monitoring...", ""]
     assert middle[7] == header
-    assert lines[-4:] == [
+    assert lines[-5:] == [
         "",
         "No recoverable jobs found. 1 job(s) failed with unknown causes.",
         "Use --retry-unknown to retry jobs with unknown failure causes.",
         "Or use the Torc MCP server with your AI assistant to investigate.",
+        "Or look yourself: 'torc-diagnose 1' says why, 'torc-jobs --logs JOB' what a job wrote.",
     ]
     kept = log(work_dir)
     assert kept[0].startswith("--- 20")
@@ -119,8 +121,9 @@ def test_recoveries_are_counted_over_watches(torc: Torc, work_dir: Path) -> None
     end = [
         "Max retries (2) exceeded. Manual intervention required.",
         "Use the Torc MCP server with your AI assistant to investigate.",
+        "Or look yourself: 'torc-diagnose 1' says why, 'torc-jobs --logs JOB' what a job wrote.",
     ]
-    assert (done.returncode, said(done)[-2:]) == (1, end)
+    assert (done.returncode, said(done)[-3:]) == (1, end)
     assert street.query("SELECT run_id FROM workflow") == [(3,)]
     assert torc("torc-watch", *options, 2, 1).returncode == 1
     assert street.query("SELECT run_id FROM workflow") == [(3,)]
@@ -187,7 +190,10 @@ def test_a_step_that_does_nothing_says_nothing(torc: Torc, work_dir: Path, backg
     torc("torc-create", "-", input="name: one\njobs: [{name: a, command: 'until test -e go; do sleep 0.05; done'}]")
     first = torc("torc-watch", "--once", "-r", 1)
     assert first.returncode == 75
-    assert said(first) == ["No schedulers available but 1 ready jobs found (0 retries)"]
+    assert said(first) == [
+        "No schedulers available but 1 ready jobs found (0 retries)",
+        "Starting the workflow here...",
+    ]
     second = torc("torc-watch", "--once", "-r", 1)
     assert (second.returncode, second.stderr) == (75, b"")
     (work_dir / "go").touch()

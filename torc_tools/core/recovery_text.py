@@ -104,7 +104,7 @@ def _held(adjustment: Record) -> str:
     return f"{text} (to override: {override})" if override else text
 
 
-def nothing_recoverable(counts: Plan) -> list[str]:
+def nothing_recoverable(workflow_id: int, counts: Plan) -> list[str]:
     """Give the lines for a plan that runs no job again."""
     if counts.unknown_held:
         return [
@@ -112,9 +112,15 @@ def nothing_recoverable(counts: Plan) -> list[str]:
             f"No recoverable jobs found. {counts.unknown_held} job(s) failed with unknown causes.",
             "Use --retry-unknown to retry jobs with unknown failure causes.",
             ASSISTANT,
+            _look(workflow_id),
         ]
     held = f" {counts.held} job(s) are held for the reasons above." if counts.held else ""
     return ["", f"No recoverable jobs found.{held}"]
+
+
+def _look(workflow_id: int) -> str:
+    """Name the commands of ours that show why jobs failed: torc's own words end with an assistant."""
+    return f"Or look yourself: 'torc-diagnose {workflow_id}' says why, 'torc-jobs --logs JOB' what a job wrote."
 
 
 def summary(workflow_id: int, counts: Plan, reset: int, ending: str) -> list[str]:
@@ -185,11 +191,12 @@ def attempt(number: int, max_retries: int | None) -> str:
     return f"Attempting automatic recovery (attempt {number}{limit})"
 
 
-def retries_exceeded(max_retries: int) -> list[str]:
+def retries_exceeded(workflow_id: int, max_retries: int) -> list[str]:
     """Give the lines for a watcher that has used up its recoveries."""
     return [
         f"Max retries ({max_retries}) exceeded. Manual intervention required.",
         "Use the Torc MCP server with your AI assistant to investigate.",
+        _look(workflow_id),
     ]
 
 

@@ -78,7 +78,7 @@ def _nothing(request: Request, counts: Plan, path: str | None, *, restart: bool)
     ready = recovery.look(request).counts["ready"]
     if ready:
         return _go_on(request, ready, restart=restart)
-    say_all(stream.say, recovery_text.nothing_recoverable(counts))
+    say_all(stream.say, recovery_text.nothing_recoverable(request.workflow_id, counts))
     return Outcome(exits.EMPTY)
 
 

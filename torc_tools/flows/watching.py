@@ -140,6 +140,7 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
         return _recover(watcher, state, step, view.seen)
     if isinstance(step, pace.Start):
         watcher.log.say(f"{'Auto-schedule: ' if watcher.policy.auto_schedule else ''}{step.why}")
+        watcher.log.say("Starting the workflow here...")
         return _start(watcher, state, pace.started(memory, view.seen))
     _keep(watcher, state)
     return Pause(step.seconds, view.processes)
@@ -203,7 +204,7 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, seen: pa
     counts = recovery_text.plan(found)
     say_all(say, recovery_text.proposals(found, dry_run=False))
     if not counts.again:
-        say_all(say, recovery_text.nothing_recoverable(counts))
+        say_all(say, recovery_text.nothing_recoverable(request.workflow_id, counts))
         _keep(watcher, state)
         return Ended(exits.EMPTY)
     say_all(say, ["", "Resetting failed jobs..."])
@@ -243,7 +244,11 @@ def _ending(watcher: Watch, step: pace.Done | pace.GiveUp, seen: pace.Seen) -> l
     if step.why == "disabled":
         return [*lines, "", "Recovery disabled. To enable, use --recover flag."]
     if step.why == "retries":
-        return [*lines, "", *recovery_text.retries_exceeded(watcher.policy.max_retries or 0)]
+        return [
+            *lines,
+            "",
+            *recovery_text.retries_exceeded(watcher.request.workflow_id, watcher.policy.max_retries or 0),
+        ]
     return lines
 
 
