@@ -65,6 +65,35 @@ def test_a_job_that_ended_elsewhere_while_it_waited_here_is_skipped() -> None:
     assert taken(made) == [2]
 
 
+def test_a_parent_that_is_not_in_the_manifest_frees_its_children_when_another_worker_ends_it() -> None:
+    made = board({"job_id": 2, "waits_for": [1]}, {"job_id": 3, "waits_for": [9]})
+    made.end(1, 1, 1, states.FAILED, again=True)
+    assert taken(made) == []
+    made.end(1, 1, 2, states.COMPLETED, again=False)
+    made.end(9, 1, 1, states.FAILED, again=False)
+    assert (taken(made), made.status[3]) == ([2], states.CANCELED)
+
+
+def test_a_large_job_that_runs_elsewhere_or_lasts_too_long_does_not_hold_up_others() -> None:
+    jobs = [{"job_id": 1}, {"job_id": 2, "num_cpus": 4, "priority": 5}, {"job_id": 3}]
+    made = board(*jobs)
+    made.started(2, 1, 2)
+    made.started(2, 2, 1)
+    assert taken(made) == [2]
+    made = board(*jobs)
+    made.started(2, 1, 1)
+    assert taken(made) == [1, 3]
+    made = board({"job_id": 4, "priority": 7}, {**jobs[1], "runtime_s": 60}, *jobs[::2])
+    assert [made.take(None)["job_id"], made.take(50)["job_id"], list(made.unfit)] == [4, 1, [2]]  # type: ignore[index]
+
+
+def test_a_job_that_could_not_be_started_is_taken_again() -> None:
+    made = board({"job_id": 1, "num_cpus": 4})
+    assert taken(made) == [1]
+    made.put_back(1)
+    assert taken(made) == [1]
+
+
 def test_gates_hold_a_job_until_the_last_is_gone() -> None:
     made = Board(manifest([{"type": "job", "job_id": 1, "command": "true"}]).jobs, ROOM)
     made.gated[1] = 2

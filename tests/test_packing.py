@@ -34,7 +34,9 @@ def test_the_first_that_fits_is_taken_and_never_too_much(jobs: Any, capacity: Ca
     running: list[int] = []
     needs = {job_id: need for job_id, (_, need) in wanted.items()}
     while wanted or running:
-        able = [] if capacity.slots == len(running) else [job for job in wanted if fits(needs[job], free)]
+        first = max((priority for priority, _ in wanted.values()), default=0)
+        able = [job for job, (priority, need) in wanted.items() if priority == first and fits(need, free)]
+        able = [] if capacity.slots == len(running) else able
         best = min(able, key=lambda job: order(job, *wanted[job]), default=None)
         assert packer.take() == (None if best is None else (best, True))
         if best is not None:
@@ -54,6 +56,20 @@ def test_a_job_too_long_for_what_is_left_comes_out_and_holds_nothing() -> None:
     packer.add(1, 0, Need(1, 0, 0, 100))
     packer.add(2, 0, Need(1, 0, 0, 10))
     assert [packer.take(50), packer.take(50), packer.take(50)] == [(1, False), (2, True), None]
+
+
+def test_a_large_job_of_high_priority_does_not_starve_behind_small_ones_of_lower() -> None:
+    packer = Packer(Capacity(2, None, None, None))
+    packer.add(1, 0, Need(1, 0, 0, 0))
+    assert packer.take() == (1, True)
+    packer.add(2, 5, Need(2, 0, 0, 0))
+    packer.add(3, 5, Need(1, 0, 0, 0))
+    packer.add(4, 0, Need(1, 0, 0, 0))
+    assert [packer.take(), packer.take()] == [(3, True), None]
+    packer.release(3)
+    assert packer.take() is None
+    packer.drop(lambda job: job != 2)
+    assert packer.take() == (4, True)
 
 
 def test_a_size_that_comes_back_is_found_again() -> None:

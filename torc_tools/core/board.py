@@ -40,13 +40,13 @@ class Board:
 
     def take(self, seconds_left: float | None) -> Record | None:
         """Take the next job that fits and reserve its resources; None where none fits."""
-        while (taken := self._packer.take(seconds_left)) is not None:
+        while (taken := self._first(seconds_left)) is not None:
             job_id, fits = taken
             self._queued.discard(job_id)
             if self.status[job_id] != states.READY:
                 self._packer.release(job_id)
             elif not fits:
-                self.unfit[job_id] = f"its runtime of {self.jobs[job_id]['runtime_s']} s is longer than what is left"
+                self._too_long(job_id)
             else:
                 self.status[job_id] = states.RUNNING
                 return self.jobs[job_id]
@@ -61,10 +61,24 @@ class Board:
         self.release(job_id)
         self.status[job_id] = states.RUNNING
 
+    def started(self, job_id: int, run_id: int, attempt_id: int) -> None:
+        """Note that another worker says it has a job: the job need not be tried here, nor hold up others."""
+        if self.is_ready(job_id) and (run_id, attempt_id) == (self.jobs[job_id]["run_id"], self.attempt[job_id]):
+            self.status[job_id] = states.RUNNING
+
+    def put_back(self, job_id: int) -> None:
+        """Make a taken job available again: it could not be started now."""
+        self.release(job_id)
+        self._make_ready(job_id)
+
     def end(self, job_id: int, run_id: int, attempt_id: int, status: int, *, again: bool) -> None:
         """Note the end of an attempt; `again`: it goes back to ready as the next attempt. Late news changes nothing."""
         job = self.jobs.get(job_id)
-        if job is None or run_id != job["run_id"] or attempt_id < self.attempt[job_id] or job_id not in self._open:
+        if job is None:
+            if not again and status in states.DONE:
+                self._apply(self._unblocker.finish(job_id, status))  # it ran elsewhere when the manifest was made
+            return
+        if run_id != job["run_id"] or attempt_id < self.attempt[job_id] or job_id not in self._open:
             return
         self.release(job_id)
         if again:
@@ -103,7 +117,7 @@ class Board:
 
     def is_ready(self, job_id: int) -> bool:
         """Say whether a job is ready, gated or not."""
-        return self.status[job_id] == states.READY
+        return self.status.get(job_id) == states.READY
 
     def startable(self, job_id: int) -> bool:
         """Say whether a job of the manifest has not started, as far as is known here."""
@@ -113,6 +127,24 @@ class Board:
         """Say whether a job is open that another worker's news may end or free."""
         mine = states.ACTIVE | states.WAITING
         return any(self.status[job_id] in mine and job_id not in self.unfit for job_id in self._open)
+
+    def _first(self, seconds_left: float | None) -> tuple[int, bool] | None:
+        """Take a job out of the packer, after those for which no other job should wait."""
+
+        def waits(job_id: int) -> bool:
+            ready = self.status[job_id] == states.READY
+            late = seconds_left is not None and (self.jobs[job_id]["runtime_s"] or 0) > seconds_left
+            if ready and late:
+                self._too_long(job_id)
+            if not ready or late:
+                self._queued.discard(job_id)
+            return ready and not late
+
+        self._packer.drop(waits)
+        return self._packer.take(seconds_left)
+
+    def _too_long(self, job_id: int) -> None:
+        self.unfit[job_id] = f"its runtime of {self.jobs[job_id]['runtime_s']} s is longer than what is left"
 
     def _waiting(self) -> Unblocker:
         parents: dict[int, list[int]] = {}

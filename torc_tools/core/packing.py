@@ -1,13 +1,17 @@
-"""Which ready job starts next: by priority, then the larger one, then the lower id; what does not fit is passed over.
+"""Which ready job starts next: by priority, then the larger one, then the lower id.
+
+What does not fit is passed over among its equals; jobs of lower priority wait for it, or they would starve it.
 
 Jobs of one priority and one size share a bucket. A tree over the buckets knows the least that any below it needs, so
 finding the first that fits looks at a handful of buckets, however many jobs wait.
 """
 
 import heapq
+from collections.abc import Callable
 from typing import NamedTuple
 
 _ENDLESS = 1 << 62  # is free where a resource does not count
+_ALL = [_ENDLESS] * 3
 _NEVER = (2 * _ENDLESS,) * 3  # what an empty bucket needs
 
 
@@ -70,12 +74,10 @@ class Packer:
             return None
         if self._stale:
             self._grow()
-        key = self._tree.first(self._free)
-        if key is None:
+        key, head = self._tree.first(self._free), self._tree.first(_ALL)
+        if key is None or head is None or key[0] != head[0]:
             return None
-        negative_runtime, job_id = heapq.heappop(self._buckets[key])
-        if not self._buckets[key]:
-            self._tree.set(key, _NEVER)
+        negative_runtime, job_id = self._pop(key)
         if seconds_left is not None and -negative_runtime > seconds_left:
             return job_id, False
         cpus, memory, gpus = _needs(key)
@@ -90,9 +92,23 @@ class Packer:
             for index, part in enumerate(need[:3]):
                 self._free[index] += part
 
+    def drop(self, waits: Callable[[int], bool]) -> None:
+        """Take the first ready job out, and the next, until one `waits`: they would hold up those of lower priority."""
+        if self._stale:
+            self._grow()
+        while (head := self._tree.first(_ALL)) is not None and not waits(self._buckets[head][0][1]):
+            self._pop(head)
+
     def __len__(self) -> int:
         """Give how many ready jobs wait."""
         return sum(map(len, self._buckets.values()))
+
+    def _pop(self, key: tuple[int, ...]) -> tuple[int, int]:
+        """Take the first job out of a bucket: (minus its runtime, its id)."""
+        first = heapq.heappop(self._buckets[key])
+        if not self._buckets[key]:
+            self._tree.set(key, _NEVER)
+        return first
 
     def _reserve(self, job_id: int, need: Need) -> None:
         self._taken[job_id] = need
