@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,15 @@ def test_lines_wait_while_the_disk_is_full(tmp_path: Path) -> None:
     assert file.trouble is None
     file.sync()
     assert (tmp_path / "events").read_bytes() == b"one\ntwo\n"
+
+
+def test_a_file_that_is_removed_is_made_again_with_all_it_held(tmp_path: Path) -> None:
+    path = tmp_path / "events" / "w.jsonl"
+    file = EventFile(str(path))
+    file.write(b"one\n")
+    shutil.rmtree(path.parent)
+    file.write(b"two\n")
+    assert path.read_bytes() == b"one\ntwo\n"
 
 
 def test_siblings_are_read_by_full_lines_from_the_offset(tmp_path: Path) -> None:

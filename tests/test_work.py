@@ -251,6 +251,20 @@ def test_retries_run_the_script_first_and_leave_a_result_each(torc: Torc, work_d
     assert [e["return_code"] for e in events if e.get("event") == "recovery_script"] == [0, 0]
 
 
+def test_a_recovery_script_cut_short_by_a_signal_is_not_the_jobs_failure(work_dir: Path) -> None:
+    handler = {"1": {"name": "h", "rules": [{"exit_codes": [3], "recovery_script": "touch began; sleep 60"}]}}
+    lines = text(workflow(work_dir, failure_handlers=handler), job(1, "exit 3", failure_handler_id=1))
+    with subprocess.Popen([*command("work"), "-j", "1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+        assert worker.stdin is not None
+        worker.stdin.write(lines.encode())
+        worker.stdin.close()
+        until((work_dir / "began").exists, "the script")
+        worker.send_signal(signal.SIGTERM)
+        assert worker.stdout is not None
+        end = ends(parse(worker.stdout.read()))[1, 1]
+    assert (end["status"], end["next"]) == ("failed", "requeue")
+
+
 def test_a_failing_recovery_script_means_failed(torc: Torc, work_dir: Path) -> None:
     (work_dir / "stop").touch()
     manifest = workflow(work_dir, failure_handlers=RULES)
@@ -492,6 +506,36 @@ def test_a_full_disk_is_reported(torc: Torc, work_dir: Path) -> None:
 
 
 HEAD = {"type": "workflow", "workflow_id": 1, "run_id": 1, "token": "t", "output_dir": "out"}
+
+
+def test_a_job_that_removes_the_output_folder_costs_no_other_job(torc: Torc, work_dir: Path) -> None:
+    lines = [workflow(work_dir), job(1, "rm -rf out"), job(2, "echo 2", status="blocked", waits_for=[1])]
+    assert {key: end["status"] for key, end in ends(work(torc, *lines)).items()} == {
+        (1, 1): "completed",
+        (2, 1): "completed",
+    }
+    (file,) = (work_dir / "out/events").iterdir()
+    kept = parse(file.read_bytes())
+    assert [event["event"] for event in kept][1:] == ["started", "ended", "started", "ended", "worker_ended"]
+    assert (work_dir / "out/job_stdio/job_wf1_j2_r1_a1.o").read_text() == "2\n"
+
+
+@pytest.mark.parametrize(("folder", "verb"), [("claims", "claim"), ("job_stdio", "start")])
+def test_what_the_machine_cannot_start_now_waits_and_fails_nothing(
+    torc: Torc, work_dir: Path, folder: str, verb: str
+) -> None:
+    flow = workflow(work_dir, config={"compute_node_wait_for_new_jobs_seconds": 0.1})
+    spoil = job(1, f"rm -r out/{folder}; touch out/{folder}", priority=1)
+    back = job(3, f"until grep cannot err; do :; done; rm out/{folder}", priority=1)
+    lines = text(flow, spoil, back, job(2, "true", status="blocked", waits_for=[1]))
+    shell = ["bash", "-c", 'exec "$@" 2> err', "bash", *command("work"), "-j", "2"]
+    done = subprocess.run(shell, input=lines.encode(), cwd=work_dir, stdout=subprocess.PIPE, timeout=60, check=True)
+    assert {key: end["status"] for key, end in ends(parse(done.stdout)).items()} == dict.fromkeys(
+        [(1, 1), (2, 1), (3, 1)], "completed"
+    )
+    done = torc("torc-work", "-j", 1, input=text(flow, job(4, spoil["command"]), job(5, "true")))
+    assert (done.returncode, list(ends(parse(done.stdout)))) == (74, [(4, 1)])
+    assert f"cannot {verb} job 5: Not a directory; starting nothing until that works".encode() in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,13 @@
 """The worker: takes ready jobs, runs them, lets their dependents go on, until nothing is left that it could run."""
 
-import os
 import signal
 import time
 from typing import NamedTuple
 
-from torc_tools import exits, records, states
+from torc_tools import states
 from torc_tools.core import handlers, outcome
 from torc_tools.core.board import Board
 from torc_tools.core.packing import Capacity
-from torc_tools.exits import Failure
 from torc_tools.flows.worker_actions import Actions
 from torc_tools.flows.worker_chain import Chain
 from torc_tools.flows.worker_desk import Desk
@@ -23,7 +21,6 @@ TICK_S = 1.0  # siblings' news, cancel, the disk
 HEARTBEAT_S = 30.0
 SERIES_S = 5.0  # how often samples are written
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_LAST_TRIES_S = 2.0  # how long the last lines are tried for at the end
 
 
 class Terms(NamedTuple):
@@ -54,7 +51,14 @@ class Worker:
         desk.loop.before_reap = self._before_reap
 
     def run(self) -> str:
-        """Work; give why it ended: finished, interrupted, time_limit, canceled."""
+        """Work; give why it ended: finished, interrupted, time_limit, canceled. What runs does not outlive an error."""
+        try:
+            return self._work()
+        finally:
+            self._kill_all()
+            trees.kill(pid for pid in trees.adopted() if pid not in self.desk.loop.children())
+
+    def _work(self) -> str:
         loop = self.desk.loop
         self._tick()
         loop.later(HEARTBEAT_S, self._heartbeat)
@@ -72,7 +76,6 @@ class Worker:
         self._last_actions()
         if self.desk.series is not None:
             self.desk.series.close()
-        trees.kill(pid for pid in trees.adopted() if pid not in loop.children())
         return {None: "finished", outcome.END: "time_limit"}.get(self.stopping, str(self.stopping))
 
     def _before_reap(self, pid: int) -> None:
@@ -95,20 +98,34 @@ class Worker:
     def _claim(self, job: Record) -> None:
         job_id = job["job_id"]
         attempt_id = self.board.attempt[job_id]
+        claim = layout.claim_name(job_id, job["run_id"], attempt_id)
         try:
-            mine = self.claims.take(layout.claim_name(job_id, job["run_id"], attempt_id))
+            if not self.claims.take(claim):
+                self.board.elsewhere(job_id)
+                return
         except OSError as error:
-            raise Failure(exits.IO, f"cannot claim job {job_id}: {error.strerror}") from None
-        if not mine:
-            self.board.elsewhere(job_id)
+            self._wait_with(job_id, f"cannot claim job {job_id}: {error.strerror}")
             return
         gpus = [self._gpus.pop(0) for _ in range(min(job["num_gpus"], len(self._gpus)))]
-        attempt = Attempt(self.desk, job, attempt_id, gpus, self._job_ended)
-        self.running[job_id] = attempt
-        attempt.start()
+        attempt = self.running[job_id] = Attempt(self.desk, job, attempt_id, gpus, self._job_ended)
+        try:
+            attempt.start()
+        except OSError as error:
+            del self.running[job_id]
+            self._gpus += gpus
+            self.claims.again(claim)
+            self._wait_with(job_id, f"cannot start job {job_id}: {error.strerror}")
+
+    def _wait_with(self, job_id: int, trouble: str) -> None:
+        """Put a job back that this machine cannot start now; nothing is started before the next tick."""
+        self.board.put_back(job_id)
+        self.desk.trouble = trouble
+        if trouble not in self._warned:
+            self._warned.add(trouble)
+            stream.say(f"torc-work: {trouble}; starting nothing until that works")
 
     def _disk_trouble(self) -> bool:
-        return self.desk.log.file is not None and self.desk.log.file.trouble is not None
+        return bool(self.desk.trouble or (self.desk.log.file and self.desk.log.file.trouble))
 
     # ending
 
@@ -140,6 +157,7 @@ class Worker:
     def _recover(self, attempt: Attempt, ended: Record, script: str) -> None:
         """Run the recovery script; the job may be claimed again only after it has succeeded."""
         if self.stopping:
+            ended["next"] = self._interrupted()
             self._report(ended)
             return
         env = {
@@ -152,13 +170,17 @@ class Worker:
             self.chains.discard(chain)
             event = {key: ended[key] for key in ("type", "workflow_id", "job_id", "run_id", "attempt_id")}
             self.desk.log.write({**event, "event": "recovery_script", "at": time.time(), "return_code": code})
-            ended["next"] = None if code else "retry"
+            ended["next"] = self._interrupted() if code and self.stopping else None if code else "retry"
             self._report(ended)
 
         path = f"{self.desk.stem(attempt.job, attempt.attempt_id)}.recovery.log"
         chain = Chain(self.desk, [script], env, path, done)
         self.chains.add(chain)
         chain.start(self.desk.policy.script_timeout_s)
+
+    def _interrupted(self) -> str | None:
+        """Give what follows a failure whose recovery script this worker's end cuts short: not the job's failure."""
+        return None if self.stopping == outcome.CANCELED else "requeue"
 
     def _report(self, ended: Record) -> None:
         self.desk.log.write(ended)
@@ -171,6 +193,8 @@ class Worker:
             status = states.NUMBERS[event["status"]]
             self.board.end(event["job_id"], event["run_id"], event["attempt_id"], status, again=again)
             self._settle_news()
+        elif event.get("event") == "started":
+            self.board.started(event["job_id"], event["run_id"], event["attempt_id"])
         elif event.get("event") == "action":
             self.actions.heard(event["action_id"], event["run_id"])
 
@@ -228,16 +252,19 @@ class Worker:
     def _stop(self, reason: str) -> None:
         """Start nothing more, and end what runs; a second time: at once."""
         if self.stopping:
-            for attempt in list(self.running.values()):
-                attempt.kill()
-            for chain in list(self.chains):
-                chain.kill()
+            self._kill_all()
             return
         self.stopping = reason
         for attempt in list(self.running.values()):
             attempt.stop(reason)
         for chain in list(self.chains):
             chain.stop(self.desk.policy.lead_s)
+
+    def _kill_all(self) -> None:
+        for attempt in list(self.running.values()):
+            attempt.kill()
+        for chain in list(self.chains):
+            chain.kill()
 
     def _heed_signals(self) -> None:
         while self.desk.loop.signals:
@@ -252,6 +279,7 @@ class Worker:
 
     def _tick(self) -> None:
         self.desk.loop.later(TICK_S, self._tick)
+        self.desk.trouble = None  # try again
         if self.claims.canceled() and not self.stopping:
             self._stop(outcome.CANCELED)
         self._cancel_jobs()
@@ -295,35 +323,3 @@ class Worker:
         self.desk.loop.later(HEARTBEAT_S, self._heartbeat)
         about = {"workflow_id": self.desk.workflow["workflow_id"], "running": len(self.running)}
         self.desk.log.write({"type": "event", "event": "heartbeat", "at": time.time(), **about})
-
-
-def close(desk: Desk, reason: str) -> None:
-    """Write the last line and get everything down. Raises Failure(74) where the event file cannot be written."""
-    about = {"workflow_id": desk.workflow["workflow_id"], "reason": reason}
-    desk.log.write({"type": "event", "event": "worker_ended", "at": time.time(), **about})
-    if desk.log.file is not None:
-        deadline = time.monotonic() + _LAST_TRIES_S
-        while not desk.log.file.retry() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        desk.log.file.sync()
-        if desk.log.file.trouble:
-            raise Failure(exits.IO, f"cannot write events: {desk.log.file.trouble}")
-    if desk.log.pipe is not None:
-        desk.log.frame({"type": "end", "stage": "torc-work", "count": desk.log.count})
-        desk.log.pipe.drain()
-
-
-def opening(desk: Desk, name: str, facts: Record) -> None:
-    """Write the begin line and the `worker_started` event."""
-    workflow_id = desk.workflow["workflow_id"]
-    desk.log.frame(records.begin("torc-work", workflow_id))
-    about = {"workflow_id": workflow_id, "worker": name, "workflow_token": desk.workflow["token"]}
-    desk.log.write({"type": "event", "event": "worker_started", "at": time.time(), **about, **facts})
-
-
-def enter(folder: str) -> None:
-    """Go where the jobs run. Raises Failure(66)."""
-    try:
-        os.chdir(folder)
-    except OSError as error:
-        raise Failure(exits.NO_INPUT, f"cannot enter submission_dir '{folder}': {error.strerror}") from None

@@ -1,5 +1,6 @@
 """Command lines that run one after another until one fails: actions and recovery scripts."""
 
+import contextlib
 import os
 import signal
 import time
@@ -23,7 +24,7 @@ class Chain:
         self._desk, self._commands, self._env, self._path, self._done = desk, list(commands), env, path, done
         self._tree: trees.Tree | None = None
         self._timed_out = self._stopped = self.over = False
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC, 0o666)
+        self._fd = launch.log_file(path)
 
     def start(self, time_limit_s: float | None = None) -> None:
         """Start the first command."""
@@ -59,7 +60,8 @@ class Chain:
         try:
             pid = self._desk.shell.start(self._commands.pop(0), self._env, self._fd)
         except (OSError, ValueError) as error:
-            os.write(self._fd, f"cannot start the command: {error}\n".encode())
+            with contextlib.suppress(OSError):
+                os.write(self._fd, f"cannot start the command: {error}\n".encode())
             self._finish(126)
             return
         self._tree = trees.Tree(pid)

@@ -2,11 +2,14 @@
 
 import os
 import resource
+import time
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 
+from torc_tools import exits, records
+from torc_tools.exits import Failure
 from torc_tools.flows.worker_manifest import Policy
 from torc_tools.records import Record
 from torc_tools.shell import layout, series, trees
@@ -16,6 +19,7 @@ from torc_tools.shell.loop import Loop
 from torc_tools.shell.pipe import Pipe
 from torc_tools.shell.series import Series
 
+_LAST_TRIES_S = 2.0  # how long the last lines are tried for at the end
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TORC_GPU_VISIBLE_DEVICES")
 
 
@@ -50,6 +54,7 @@ class Desk:
         self.workflow, self.policy, self.loop, self.log = workflow, policy, loop, log
         self.shell = Shell()
         self.output_dir: str = workflow["output_dir"]
+        self.trouble: str | None = None  # why no job can be started now
         self.env = _environment(workflow, self.output_dir)
         self.trees: dict[bytes, trees.Tree] = {}
         self.orphanage = trees.Orphanage(f"TORC_JOB_MARK={workflow['token']}.".encode())
@@ -86,6 +91,40 @@ class Desk:
         """Note the end of an adopted process; its own children may have become ours by it."""
         self.orphanage.ended(pid, rusage.ru_utime + rusage.ru_stime)
         self.look_for_orphans()
+
+
+def close(desk: Desk, reason: str) -> None:
+    """Write the last line and get everything down. Raises Failure(74) where the event file cannot be written."""
+    about = {"workflow_id": desk.workflow["workflow_id"], "reason": reason}
+    desk.log.write({"type": "event", "event": "worker_ended", "at": time.time(), **about})
+    if desk.log.file is not None:
+        deadline = time.monotonic() + _LAST_TRIES_S
+        while not desk.log.file.retry() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        desk.log.file.sync()
+        if desk.log.file.trouble:
+            raise Failure(exits.IO, f"cannot write events: {desk.log.file.trouble}")
+    if desk.trouble:
+        raise Failure(exits.IO, desk.trouble)
+    if desk.log.pipe is not None:
+        desk.log.frame({"type": "end", "stage": "torc-work", "count": desk.log.count})
+        desk.log.pipe.drain()
+
+
+def opening(desk: Desk, name: str, facts: Record) -> None:
+    """Write the begin line and the `worker_started` event."""
+    workflow_id = desk.workflow["workflow_id"]
+    desk.log.frame(records.begin("torc-work", workflow_id))
+    about = {"workflow_id": workflow_id, "worker": name, "workflow_token": desk.workflow["token"]}
+    desk.log.write({"type": "event", "event": "worker_started", "at": time.time(), **about, **facts})
+
+
+def enter(folder: str) -> None:
+    """Go where the jobs run. Raises Failure(66)."""
+    try:
+        os.chdir(folder)
+    except OSError as error:
+        raise Failure(exits.NO_INPUT, f"cannot enter submission_dir '{folder}': {error.strerror}") from None
 
 
 def own_peak_bytes() -> int:

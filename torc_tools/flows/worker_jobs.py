@@ -37,7 +37,7 @@ class Attempt:
         self._shared_above = 0  # resident memory at which shared pages were found to make the difference
 
     def start(self) -> None:
-        """Start the command; one that cannot be started has ended."""
+        """Start the command; one that cannot be started has ended. Raises OSError where the machine is in the way."""
         job, desk = self.job, self.desk
         self.started_at, self._began = time.time(), time.monotonic()
         self.usage = Usage(self._began)
@@ -48,6 +48,8 @@ class Attempt:
         try:
             self.pid = desk.shell.start(command, env, self._out)
         except (OSError, ValueError) as error:
+            if launch.of_machine(error):
+                raise
             self._not_started(error)
             return
         self._tree = trees.Tree(self.pid)

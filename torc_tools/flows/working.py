@@ -8,7 +8,7 @@ import time
 from torc_tools import exits
 from torc_tools.core.packing import Capacity
 from torc_tools.exits import Failure
-from torc_tools.flows import worker, worker_manifest
+from torc_tools.flows import worker, worker_desk, worker_manifest
 from torc_tools.flows.worker import Terms, Worker
 from torc_tools.flows.worker_desk import Desk, Log
 from torc_tools.flows.worker_manifest import Policy
@@ -51,12 +51,12 @@ def work(records: list[Record], args: argparse.Namespace) -> None:
     real = manifest.workflow is not None
     desk = Desk(workflow, policy, loop, _log(workflow, name, loop, real=real, quiet=args.quiet))
     _make_folders(workflow["output_dir"])
-    worker.enter(workflow["submission_dir"])
+    worker_desk.enter(workflow["submission_dir"])
     one = Worker(
         desk, manifest.jobs, terms, _claims(workflow, name, facts, real=real), _siblings(workflow, name, real=real)
     )
-    worker.opening(desk, name, facts)
-    worker.close(desk, one.run())
+    worker_desk.opening(desk, name, facts)
+    worker_desk.close(desk, one.run())
 
 
 def _bounded(args: argparse.Namespace, slurm_job_id: str | None) -> bool:

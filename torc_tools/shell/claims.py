@@ -19,6 +19,7 @@ class Claims:
     def __init__(self, folder: str | None, who: Record) -> None:
         """Make the folder. Raises Failure(74) where that fails."""
         self._folder = folder
+        self._again: set[str] = set()
         self._heard = 0  # bytes of CANCEL_JOBS that were read
         self._line = orjson.dumps(who, option=orjson.OPT_APPEND_NEWLINE)
         if folder is not None:
@@ -32,8 +33,11 @@ class Claims:
         if self._folder is None:
             return True
         path = f"{self._folder}/{name}"
+        if name in self._again:
+            self._again.discard(name)
+            return True
         try:
-            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            fd = self._make(path)
         except FileExistsError:
             return False
         try:
@@ -45,6 +49,18 @@ class Claims:
             os.close(fd)
         crash.wrote()
         return True
+
+    def again(self, name: str) -> None:
+        """Let `take` grant a claim of ours once more: nothing came of it."""
+        self._again.add(name)
+
+    def _make(self, path: str) -> int:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            return os.open(path, flags, 0o666)
+        except FileNotFoundError:  # a job may have removed the folder
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            return os.open(path, flags, 0o666)
 
     def canceled(self) -> bool:
         """Say whether torc-cancel asks all workers to leave."""
@@ -58,8 +74,15 @@ class Claims:
             with open(f"{self._folder}/{CANCEL_JOBS}", "rb") as file:
                 file.seek(self._heard)
                 lines = file.read().split(b"\n")[:-1]
-        except FileNotFoundError:
+        except OSError:
             return []
         self._heard += sum(len(line) + 1 for line in lines)
-        asked = [orjson.loads(line) for line in lines]
-        return [(each["job_id"], each["run_id"], each["attempt_id"]) for each in asked]
+        return [asked for line in lines if (asked := _asked(line)) is not None]
+
+
+def _asked(line: bytes) -> tuple[int, int, int] | None:
+    try:
+        asked = orjson.loads(line)
+        return asked["job_id"], asked["run_id"], asked["attempt_id"]
+    except (KeyError, TypeError, orjson.JSONDecodeError):
+        return None  # cut short by a full disk

@@ -14,12 +14,15 @@ _CHUNK = 1 << 20
 
 
 class EventFile:
-    """Appends lines. Where the disk is full or gone, lines wait in memory until `retry` gets them down."""
+    """Appends lines. Where the disk is full or gone, lines wait in memory until `retry` gets them down.
+
+    A file that somebody removes is made again with all it held, as long as this process has it open.
+    """
 
     def __init__(self, path: str) -> None:
         """Make the file, and its folder. Raises OSError."""
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        self._path = path
+        self._fd = _new(path)
         self._waiting = b""
         self._dirty = False
         self.trouble: str | None = None
@@ -35,6 +38,8 @@ class EventFile:
     def retry(self) -> bool:
         """Try to get down what waits; say whether nothing waits any more."""
         try:
+            if not os.fstat(self._fd).st_nlink:
+                self._bring_back()
             while self._waiting:
                 self._waiting = self._waiting[os.write(self._fd, self._waiting) :]
                 self._dirty = True
@@ -44,6 +49,19 @@ class EventFile:
             self.trouble = error.strerror or "error"
         return not self._waiting
 
+    def _bring_back(self) -> None:
+        fd = _new(self._path)
+        at = 0
+        try:
+            while piece := os.pread(self._fd, _CHUNK, at):
+                at += os.write(fd, piece)
+        except OSError:
+            os.unlink(self._path)
+            os.close(fd)
+            raise
+        os.close(self._fd)
+        self._fd = fd
+
     def sync(self) -> None:
         """Force what was written to the disk, if anything was."""
         if self._dirty:
@@ -52,6 +70,11 @@ class EventFile:
                 self._dirty = False
             except OSError as error:
                 self.trouble = error.strerror or "error"
+
+
+def _new(path: str) -> int:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
 
 
 class Siblings:
@@ -122,7 +145,8 @@ class _File:
                 text = file.read(_CHUNK)
         except OSError:
             return []
-        text = text[: text.rfind(b"\n") + 1]
+        whole = text.rfind(b"\n") + 1
+        text = text[:whole] if whole or len(text) < _CHUNK else text  # so long a line is not ours: it is passed over
         self._offset += len(text)
         self._heard = time.time()
         events = [_event(line) for line in text.splitlines()]

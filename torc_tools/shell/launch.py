@@ -1,5 +1,6 @@
 """Starting a command: its own session, clean signals, output to files. posix_spawn costs a tenth of fork's Python."""
 
+import errno
 import os
 import signal
 import time
@@ -18,6 +19,20 @@ _DEFAULT_SIGNALS = [
     signal.SIGUSR1,
     signal.SIGUSR2,
 ]
+_MACHINE = {
+    errno.EACCES,
+    errno.EAGAIN,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.ENOSPC,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ESTALE,
+}
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 STDIO_MODES = ("separate", "combined", "no_stdout", "no_stderr", "none")
@@ -65,6 +80,11 @@ def program(argv: Sequence[str]) -> int:
     return os.posix_spawnp(argv[0], list(argv), os.environ, setsigmask=[], setsigdef=_DEFAULT_SIGNALS)
 
 
+def of_machine(error: Exception) -> bool:
+    """Say whether a start failed for want of disk, memory, processes, rights: not by the command, and it may pass."""
+    return isinstance(error, OSError) and error.errno in _MACHINE
+
+
 def output(mode: str, stem: str) -> Output:
     """Give where a job's output goes: `stem` with .o and .e, or .log for both."""
     if mode == "combined":
@@ -103,13 +123,29 @@ def _bash() -> str:
     return next((path for path in found if os.access(path, os.X_OK)), "/bin/bash")
 
 
+def log_file(path: str) -> int:
+    """Open a file for the output of a script; without a place for it the script still runs."""
+    try:
+        return _file(path)
+    except OSError:
+        return os.open(os.devnull, os.O_WRONLY)
+
+
+def _file(path: str) -> int:
+    try:
+        return os.open(path, _WRITE, 0o666)
+    except FileNotFoundError:  # a job may have removed the folder
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        return os.open(path, _WRITE, 0o666)
+
+
 def _open(output: Output) -> list[int | None]:
     out, err = output
-    first = None if out is None else os.open(out, _WRITE, 0o666)
+    first = None if out is None else _file(out)
     if out == err:
         return [first]
     try:
-        return [first, None if err is None else os.open(err, _WRITE, 0o666)]
+        return [first, None if err is None else _file(err)]
     except OSError:
         if first is not None:
             os.close(first)
