@@ -151,3 +151,16 @@ def test_every_golden_line_is_what_its_schema_says() -> None:
 def test_golden_lines_have_a_type_that_is_published() -> None:
     known = {path.stem for path in FILES} | {"note", "x"}  # what cases use as a stranger's record
     assert sorted({f"{where}: {record['type']}" for where, record in golden() if record["type"] not in known}) == []
+
+
+def test_every_field_that_is_written_has_its_place_in_a_schema(torc, store_file: Path, work_dir: Path) -> None:
+    asked = [("workflows",), ("sync", "1"), ("status", "1"), ("jobs", "1"), ("results", "1"), ("diagnose", "1"),
+             ("sample", "-o", "/dev/stdout", "--", "true"), ("cancel", "1"), ("run", "-c", "false")]  # fmt: skip
+    lines = [line for words in asked for line in torc(*words).stdout.splitlines()]
+    for folder in ("events", "manifests"):
+        lines += [line for path in work_dir.glob(f"torc_output/{folder}/*") for line in path.read_bytes().splitlines()]
+    found = [json.loads(line) for line in lines]
+    assert {"workflow", "summary", "job", "result", "diagnosis", "usage", "event"} <= {each["type"] for each in found}
+    assert [
+        (each["type"], key) for each in found for key in each if key not in schema(each["type"])["properties"]
+    ] == []
