@@ -27,9 +27,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--memory", metavar="SIZE", type=options.memory, help="memory to give away (default: this machine's)"
     )
-    made.add_argument(
-        "--num-gpus", metavar="N", type=options.natural, help="GPUs to give away (default: this machine's)"
-    )
+    made.add_argument("--num-gpus", metavar="N", type=options.natural, help="GPUs to give away (default: all here)")
     end = made.add_mutually_exclusive_group()
     end.add_argument("--time-limit", metavar="DURATION", type=options.duration, help="end after this time")
     end.add_argument("--end-time", metavar="TIME", type=_moment, help="end at this time (ISO 8601 or Unix seconds)")
