@@ -1,5 +1,7 @@
 """What a process tree used, from samples of it: peaks and averages. Absence is None, never 0."""
 
+from torc_tools.records import Record
+
 WINDOW_S = 0.1  # CPU is compared over at least this time: the kernel counts it in hundredths of a second
 
 
@@ -39,6 +41,24 @@ class Usage:
             self.last_cpu_percent = max(0.0, round((cpu_s - before) / (at - since) * 100, 1))
             self.peak_cpu_percent = max(self.last_cpu_percent, self.peak_cpu_percent or 0.0)
             self._mark = (at, cpu_s)
+
+    def whole(self, cpu_s: float, exec_time_s: float, kernel_peak_bytes: int, own_peak_bytes: int) -> Record:
+        """Give what a process tree used that has ended, as fields of its record.
+
+        The kernel's peak, which is of one process, counts where it is more than the samples saw and than the process
+        had that started it: the kernel gives each child that much.
+        """
+        sampled = self.peak_memory_bytes
+        known = kernel_peak_bytes > own_peak_bytes and kernel_peak_bytes > (sampled or 0)
+        average = cpu_percent(cpu_s, exec_time_s)
+        peaks = [value for value in (self.peak_cpu_percent, average) if value is not None]
+        return {
+            "peak_memory_bytes": kernel_peak_bytes if known else sampled,
+            "avg_memory_bytes": self.avg_memory_bytes,
+            "peak_cpu_percent": max(peaks) if peaks else None,
+            "avg_cpu_percent": average,
+            "peak_source": "kernel" if known else "sampled" if sampled else None,
+        }
 
 
 def cpu_percent(cpu_s: float, exec_time_s: float) -> float | None:

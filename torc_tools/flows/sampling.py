@@ -11,9 +11,8 @@ from typing import IO, Any
 import orjson
 
 from torc_tools import exits
-from torc_tools.core.usage import Usage, cpu_percent
+from torc_tools.core.usage import Usage
 from torc_tools.exits import Failure
-from torc_tools.flows.worker_desk import own_peak_bytes
 from torc_tools.records import Record
 from torc_tools.shell import launch, liveness, procs, trees
 from torc_tools.shell.loop import Loop
@@ -75,12 +74,7 @@ class Measured:
 
     def _over(self, exit_code: int, rusage: Any) -> None:
         exec_time = time.monotonic() - self._began
-        usage = self._usage
-        sampled, kernel = usage.peak_memory_bytes, rusage.ru_maxrss * 1024
-        known = kernel > own_peak_bytes() and kernel > (sampled or 0)
         cpu = rusage.ru_utime + rusage.ru_stime + self._tree.lost_cpu_s
-        average = cpu_percent(cpu, exec_time)
-        peaks = [value for value in (usage.peak_cpu_percent, average) if value is not None]
         self._ended = {
             "type": "usage",
             "command": list(self._argv),
@@ -88,12 +82,8 @@ class Measured:
             "started_at": self._started_at,
             "exec_time_s": round(exec_time, 6),
             "cpu_time_s": round(cpu, 6),
-            "peak_memory_bytes": kernel if known else sampled,
-            "avg_memory_bytes": usage.avg_memory_bytes,
-            "peak_cpu_percent": max(peaks) if peaks else None,
-            "avg_cpu_percent": average,
-            "peak_num_processes": usage.peak_num_processes,
-            "peak_source": "kernel" if known else "sampled" if sampled else None,
+            "peak_num_processes": self._usage.peak_num_processes,
+            **self._usage.whole(cpu, exec_time, rusage.ru_maxrss * 1024, procs.own_peak_bytes()),
         }
 
 

@@ -1,7 +1,6 @@
 """What all parts of a worker share: the loop, the shell, the settings, the log of events, the process trees."""
 
 import os
-import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -125,11 +124,6 @@ def enter(folder: str) -> None:
         os.chdir(folder)
     except OSError as error:
         raise Failure(exits.NO_INPUT, f"cannot enter submission_dir '{folder}': {error.strerror}") from None
-
-
-def own_peak_bytes() -> int:
-    """Give the most memory this process had: the kernel counts it as the least any child of ours ever had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def after_lead(desk: Desk, lead_s: float, over: Callable[[], bool], kill: Callable[[], None]) -> None:

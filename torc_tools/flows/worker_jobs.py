@@ -9,10 +9,10 @@ from typing import Any
 
 from torc_tools import states
 from torc_tools.core import outcome
-from torc_tools.core.usage import Usage, cpu_percent
-from torc_tools.flows.worker_desk import Desk, after_lead, own_peak_bytes
+from torc_tools.core.usage import Usage
+from torc_tools.flows.worker_desk import Desk, after_lead
 from torc_tools.records import Record
-from torc_tools.shell import launch, trees
+from torc_tools.shell import launch, procs, trees
 
 MEMORY_LOOK_S = 0.25  # how often memory is compared with the limit
 FIRST_LOOKS_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # ages at which a young job is sampled, before the interval takes over
@@ -174,19 +174,8 @@ class Attempt:
         )
 
     def _used(self, exec_time: float, rusage: Any) -> Record:
-        """Give what the attempt used: the samples', or the kernel's peak where that is more and is the job's own."""
-        usage = self.usage
-        sampled, kernel = usage.peak_memory_bytes, rusage.ru_maxrss * 1024
-        known = kernel > own_peak_bytes() and kernel > (sampled or 0)
-        average = cpu_percent(rusage.ru_utime + rusage.ru_stime + self._tree.lost_cpu_s, exec_time)
-        peaks = [value for value in (usage.peak_cpu_percent, average) if value is not None]
-        return {
-            "peak_memory_bytes": kernel if known else sampled,
-            "avg_memory_bytes": usage.avg_memory_bytes,
-            "peak_cpu_percent": max(peaks) if peaks else None,
-            "avg_cpu_percent": average,
-            "peak_source": "kernel" if known else "sampled" if sampled else None,
-        }
+        cpu = rusage.ru_utime + rusage.ru_stime + self._tree.lost_cpu_s
+        return self.usage.whole(cpu, exec_time, rusage.ru_maxrss * 1024, procs.own_peak_bytes())
 
     def _with_log(self, ended: Record) -> Record:
         if ended["status"] != "completed":

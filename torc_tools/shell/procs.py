@@ -4,6 +4,7 @@ Memory is statm's (stat's own figure lags on many CPUs); a process that is gone 
 """
 
 import os
+import resource
 
 _PROC = os.path.exists("/proc/self/statm")
 _KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
@@ -104,6 +105,11 @@ def cpu_seconds(pid: int) -> float:
 def environment(pid: int) -> list[bytes]:
     """Give the settings (NAME=value) a process was started with; nothing to speak of where it is gone or not ours."""
     return _read(f"/proc/{pid}/environ").split(b"\0")
+
+
+def own_peak_bytes() -> int:
+    """Give the most memory this process had: the kernel counts it as the least any child of ours ever had."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _read(path: str) -> bytes:
