@@ -23,7 +23,6 @@ PURE = {  # what core may take from the standard library: nothing that sees cloc
 IMPURE_NAMES = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 WORLDLY = {"datetime", "date", "os", "time"}
 IMPURE_ATTRIBUTES = {"environ", "getenv", "now", "today", "utcnow"}
-TWO_FILES = {"rich": ["torc_tools/shell/output.py", "torc_tools/shell/progress.py"]}  # tables, and progress bars
 ONE_FILE = ("yaml", "json5", "psutil", "rich", "jmespath", "plotly", "sh")
 SLOW = {*ONE_FILE, "jsonschema", "mcp", "isodate"}  # imported inside a function only
 
@@ -88,7 +87,7 @@ def test_third_party_modules_are_imported_in_one_file_each() -> None:
     for root, path, _, _ in third_party():
         homes.setdefault(root, set()).add(sources.label(path))
     many = {root: sorted(files) for root, files in homes.items() if root in ONE_FILE and len(files) > 1}
-    assert {root: files for root, files in many.items() if files != TWO_FILES.get(root)} == {}
+    assert {root: files for root, files in many.items()} == {}
 
 
 def test_slow_modules_are_imported_where_they_are_used() -> None:

@@ -65,6 +65,15 @@ def test_a_table_shows_null_as_a_dash_and_no_control_characters() -> None:
     assert "\\n\\x1b[2J" in lines[2]
 
 
+def test_a_table_in_a_pipe_is_cut_only_for_columns_that_are_asked_for() -> None:
+    records = [{"type": "job", "job_id": 1, "job_name": "n" * 300}]
+    free = {key: value for key, value in os.environ.items() if key != "COLUMNS"}
+    assert "n" * 300 in emit("-f", "table", records=records, env=free)[1]
+    narrow = emit("-f", "table", records=records, env={**free, "COLUMNS": "40"})[1].splitlines()
+    assert len(narrow[1]) == 40
+    assert narrow[1].endswith("…")
+
+
 def test_a_terminal_gets_a_table() -> None:
     script = SCRIPT % (json.dumps(RECORDS), ("job_id",))
     parent, child = pty.openpty()

@@ -167,13 +167,21 @@ def _plain(value: Any) -> Any:
 
 
 def _table(rows: list[Record], columns: Sequence[str]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+    """Write rows; no line is longer than the terminal, or COLUMNS, is wide, and in a pipe or a file none is cut."""
+    from torc_tools.shell import table
 
     headers = _headers(rows, columns)
-    table = Table(*headers, box=None, pad_edge=False, header_style="bold")
-    for row in rows:
-        table.add_row(*(Text(_cell(row.get(key)), overflow="ellipsis", no_wrap=True) for key in headers))
-    if rows:
-        Console(file=sys.stdout, no_color=bool(os.environ.get("NO_COLOR")), highlight=False).print(table)
+    cells = [[_cell(row.get(key)) for key in headers] for row in rows]
+    written = table.lines(headers, cells, _room()) if rows else ()
+    bold = terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    for number, line in enumerate(written):
+        shown = f"\x1b[1m{line}\x1b[0m" if bold and not number else line
+        stream.stdout().write(shown.encode(errors="backslashreplace") + b"\n")
+
+
+def _room() -> int | None:
+    """Give how many columns a line may have: those of COLUMNS, else of the terminal; None where there is neither."""
+    given = os.environ.get("COLUMNS", "")
+    if given.isascii() and given.isdigit() and int(given):
+        return int(given)
+    return os.get_terminal_size(sys.stdout.fileno()).columns or None if terminal() else None
