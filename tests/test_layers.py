@@ -87,7 +87,7 @@ def test_third_party_modules_are_imported_in_one_file_each() -> None:
     for root, path, _, _ in third_party():
         homes.setdefault(root, set()).add(sources.label(path))
     many = {root: sorted(files) for root, files in homes.items() if root in ONE_FILE and len(files) > 1}
-    assert {root: files for root, files in many.items()} == {}
+    assert many == {}
 
 
 def test_slow_modules_are_imported_where_they_are_used() -> None:

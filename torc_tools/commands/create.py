@@ -4,12 +4,13 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 from torc_tools.core import planning, preview
-from torc_tools.flows import creation
-from torc_tools.records import Record, framed
+from torc_tools.flows import creation, looking
+from torc_tools.records import Record, framed, replace
 from torc_tools.shell import options, output, queries, store, stream
 
 _COLUMNS = ("workflow_id", "name", "user", "job_count", "file_count", "dependency_count")
 _DRY_COLUMNS = ("job_id", "job_name", "status", "stage", "job_count", "num_cpus", "memory_bytes", "runtime_s")
+_PEOPLES_COLUMNS = (*_DRY_COLUMNS[:-2], "memory", "runtime")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     plan = creation.plan_file(args.spec, max_jobs=args.max_jobs, monitoring=not args.no_resource_monitoring)
     if args.dry_run:
-        return output.emit(framed("torc-create", None, preview.records(plan)), args, _DRY_COLUMNS)
+        return _show(preview.records(plan), args)
     db = store.create(options.store_path(args))
     workflow_id = creation.save(db, plan, args.output_dir)
 
@@ -48,6 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     status = output.emit(framed("torc-create", workflow_id, receipt()), args, _COLUMNS)
     stream.say(creation.created(workflow_id, plan))
     return status
+
+
+def _show(found: Iterator[Record], args: argparse.Namespace) -> int:
+    """Write the lines of a dry run; a person gets the limits as the spec writes them."""
+    if not looking.for_people(args):
+        return output.emit(framed("torc-create", None, found), args, _DRY_COLUMNS)
+    limited = replace(found, "job", lambda job: looking.limits_for_people([job]))
+    return output.emit(framed("torc-create", None, limited), args, _PEOPLES_COLUMNS)
 
 
 def run() -> None:
