@@ -9,7 +9,6 @@ import orjson
 from torc_tools.records import Record
 from torc_tools.shell import crash, liveness
 
-SILENT_S = 90.0  # after this long without a line a sibling does not count as alive
 _CHUNK = 1 << 20
 
 
@@ -154,7 +153,7 @@ class _File:
         return events
 
     def alive(self) -> bool:
-        if self._ended or time.time() - self._heard > SILENT_S:
+        if self._ended or time.time() - self._heard > liveness.SILENT_S:
             return False
         return liveness.alive(*self._who) is not False
 

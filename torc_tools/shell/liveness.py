@@ -4,6 +4,8 @@ import os
 
 from torc_tools.shell import procs
 
+SILENT_S = 90.0  # a worker of another machine that has shown no sign of life for so long does not count as alive
+
 
 def start_ticks(pid: int) -> int | None:
     """Give when process `pid` started, in clock ticks since boot; None: it is gone, or a zombie."""

@@ -11,7 +11,6 @@ from torc_tools.records import Record
 from torc_tools.shell import layout, liveness
 from torc_tools.shell import machine as here
 
-FRESH_S = 90.0  # a worker of another machine counts as alive this long after its last heartbeat
 _OPEN = "('planned', 'submitting', 'queued', 'active')"
 _SIZES = ("num_cpus", "memory_bytes", "num_gpus")
 
@@ -83,7 +82,7 @@ def _alive(row: Record, worker: Record | None) -> bool | None:
     """Say whether the process lives: known on this machine; elsewhere a fresh heartbeat says yes, silence nothing."""
     known = liveness.alive(row["hostname"], row["pid"], row["pid_start"])
     if known is None and worker is not None and worker["heartbeat_at"]:
-        return True if time.time() - worker["heartbeat_at"] < FRESH_S else None
+        return True if time.time() - worker["heartbeat_at"] < liveness.SILENT_S else None
     return known
 
 

@@ -12,7 +12,6 @@ import orjson
 from torc_tools.records import Record
 from torc_tools.shell import layout, liveness
 from torc_tools.shell.claims import CANCEL, CANCEL_JOBS
-from torc_tools.shell.places import FRESH_S
 
 LOOK_S = 0.05  # how long between two looks at the processes that are waited for
 
@@ -79,4 +78,4 @@ def terminate(workers: Iterable[Record]) -> None:
 
 def _may_live(row: Record) -> bool:
     alive = liveness.alive(row["hostname"], row["pid"], row["pid_start"])
-    return bool(alive) or (alive is None and time.time() - (row["heartbeat_at"] or 0) < FRESH_S)
+    return bool(alive) or (alive is None and time.time() - (row["heartbeat_at"] or 0) < liveness.SILENT_S)
