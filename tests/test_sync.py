@@ -159,6 +159,21 @@ def test_claims_of_dead_workers_on_jobs_that_never_started_are_freed(torc, work_
     assert sorted(os.listdir(folder)) == ["4.r1.a1"]
 
 
+def test_the_scripts_of_a_dead_worker_are_killed_before_they_can_run_twice(torc, work_dir, fresh):
+    write(work_dir, [hello(pid=2**22 - 1)])
+    mark = f"{TOKEN}.wf1_r1_host_local_1"
+    left = subprocess.Popen(["sleep", "60"], env={**os.environ, "TORC_WORKER_MARK": mark})
+    other = subprocess.Popen(["sleep", "60"], env={**os.environ, "TORC_WORKER_MARK": f"{mark}0"})
+    try:
+        torc("torc-sync", 1)
+        assert left.wait(timeout=10) == -signal.SIGKILL
+        assert other.poll() is None
+    finally:
+        for process in (left, other):
+            process.kill()
+            process.wait()
+
+
 def test_what_is_no_claim_in_the_folder_of_the_claims_stays_and_stops_nothing(torc, work_dir, fresh):
     folder = work_dir / layout.claims_dir("torc_output", 1, TOKEN)
     (folder / "a folder").mkdir(parents=True)

@@ -265,6 +265,26 @@ def test_a_recovery_script_cut_short_by_a_signal_is_not_the_jobs_failure(work_di
     assert (end["status"], end["next"]) == ("failed", "requeue")
 
 
+def test_scripts_and_actions_are_marked_as_the_workers_own(torc: Torc, work_dir: Path) -> None:
+    handler = {"1": {"name": "h", "rules": [{"exit_codes": [3], "recovery_script": "echo $TORC_WORKER_MARK >> marks"}]}}
+    action = {"action_id": 1, "trigger_type": "on_workflow_start", "action_type": "run_commands"}
+    commands = ["echo $TORC_WORKER_MARK >> marks"]
+    flow = workflow(work_dir, failure_handlers=handler, actions=[{**action, "commands": commands}])
+    work(torc, flow, job(1, "test -e marks2 || { touch marks2; exit 3; }", failure_handler_id=1))
+    (file,) = (work_dir / "out/events").iterdir()
+    assert (work_dir / "marks").read_text().splitlines() == [f"{TOKEN}.{file.stem}"] * 2
+
+
+def test_a_worker_with_the_pid_of_an_earlier_one_has_a_file_of_its_own(work_dir: Path) -> None:
+    folder = work_dir / "out/events"
+    folder.mkdir(parents=True)
+    shell = 'touch "$0/wf1_r1_$(uname -n)_local_$$.jsonl"; exec "$@"'
+    line = ["bash", "-c", shell, str(folder), *command("work"), "-j", "1"]
+    lines = text(workflow(work_dir), job(1, "true")).encode()
+    subprocess.run(line, input=lines, cwd=work_dir, stdout=subprocess.DEVNULL, timeout=60, check=True)
+    assert sorted(file.stat().st_size > 0 for file in folder.iterdir()) == [False, True]
+
+
 def test_a_failing_recovery_script_means_failed(torc: Torc, work_dir: Path) -> None:
     (work_dir / "stop").touch()
     manifest = workflow(work_dir, failure_handlers=RULES)

@@ -103,7 +103,7 @@ def _cancel_orphans(
     ]
     lives = [(job["job_id"], job["run_id"], job["attempt_id"]) for job in lost]
     if not dry_run:
-        leftovers.kill(workflow, lives)
+        leftovers.kill(workflow, lives, workers.killed(db, workflow_id))
     nothing = [None] * len(MEASURED)
     rows = [
         (*life, states.CANCELED, _NEVER, *nothing, job["worker"], {"reason": "canceled"})

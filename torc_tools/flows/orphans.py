@@ -24,19 +24,20 @@ def reconcile(
 
     With `requeue` they go back to ready as the next attempt (a run that is resumed), else they are failed with
     return code -128, for torc-diagnose to see; in a canceled workflow they are canceled. With dry_run `db` is a copy
-    in memory. Who is dead is found out before the last news is folded in: a worker may write its last line and end
-    at any moment, and a line that is there must count.
+    in memory. Who is dead, and which claims there are, is found out before the last news is folded in: a worker may
+    begin, and write its last line and end, at any moment, and a line that is there must count.
     """
     workflow = queries.workflow(db, workflow_id)
     with store.transaction(db):
-        gone = workers.gone(db, workflow_id)
+        gone, killed = workers.gone(db, workflow_id), workers.killed(db, workflow_id)
+        claims = workers.claims(workflow)
         fold.take_in(db, workflow)
         lost = [job for job in workers.active_jobs(db, workflow_id) if job["worker"] in gone]
         if not dry_run:
-            leftovers.kill(workflow, [(job["job_id"], job["run_id"], job["attempt_id"]) for job in lost])
+            leftovers.kill(workflow, map(_life, lost), killed)
         _settle(db, workflow, command, lost, requeue=requeue)
         ended = workers.bury(db, workflow_id)
-        _free_claims(db, workflow, dry_run=dry_run)
+        _free_claims(db, workflow, claims, dry_run=dry_run)
     return _summary(workflow_id, lost, ended, requeue=requeue)
 
 
@@ -67,12 +68,12 @@ def _change(job: sqlite3.Row, after: tuple[int, int, str | None]) -> journal.Cha
     return journal.Change("job", job["job_id"], why, before, {"status": states.NAMES[after[0]], "attempt_id": after[1]})
 
 
-def _free_claims(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> None:
+def _free_claims(db: sqlite3.Connection, workflow: Record, claims: list[str], *, dry_run: bool) -> None:
     """Take away claims that nobody will make good; what a worker started before it could say so is killed first."""
-    if not workers.claims(workflow):
+    if not claims:
         return
     lives = folding.lives(db, workflow["workflow_id"])
-    stale = workers.stale_claims(workflow, lives, all_gone=workers.silent(db, workflow["workflow_id"]))
+    stale = workers.stale_claims(workflow, claims, lives, all_gone=workers.silent(db, workflow["workflow_id"]))
     if not dry_run:
         names = set(map(os.path.basename, stale))
         unsaid = [(job, run, attempt) for job, (status, run, attempt) in lives.items() if status in states.WAITING]

@@ -132,6 +132,7 @@ class Worker:
     def _job_ended(self, attempt: Attempt, ended: Record) -> None:
         """Decide what follows an attempt: nothing, a retry after its recovery script, another worker's turn."""
         job_id = attempt.job["job_id"]
+        self.desk.trouble = None  # its end may have made room
         self.running.pop(job_id, None)
         self._gpus += attempt.gpus
         self.board.release(job_id)

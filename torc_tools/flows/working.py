@@ -43,13 +43,14 @@ def work(records: list[Record], args: argparse.Namespace) -> None:
     workflow = manifest.workflow or _nameless(manifest.jobs)
     workflow["output_dir"] = os.path.abspath(args.output_dir or workflow["output_dir"])
     workflow.setdefault("submission_dir", os.getcwd())
-    name = layout.worker_name(workflow["workflow_id"], workflow["run_id"], slurm_job_id, os.getpid())
+    name = _unused(workflow, slurm_job_id)
     terms = _terms(args, policy, in_slurm=slurm_job_id is not None)
     facts = _facts(args, workflow, terms, slurm_job_id)
     loop = Loop(worker.SIGNALS)
     procs.adopt_orphans()
     real = manifest.workflow is not None
     desk = Desk(workflow, policy, loop, _log(workflow, name, loop, real=real, quiet=args.quiet))
+    desk.env["TORC_WORKER_MARK"] = f"{workflow['token']}.{name}"
     _make_folders(workflow["output_dir"])
     worker_desk.enter(workflow["submission_dir"])
     one = Worker(
@@ -69,6 +70,16 @@ def _nameless(jobs: list[Record]) -> Record:
     first = jobs[0] if jobs else {"workflow_id": 0, "run_id": 1}
     about = {"workflow_id": first["workflow_id"], "run_id": first["run_id"]}
     return {"type": "workflow", **about, "token": os.urandom(16).hex(), "output_dir": "torc_output", "config": {}}
+
+
+def _unused(workflow: Record, slurm_job_id: str | None) -> str:
+    """Give the name of this worker: another one than that of a worker which had our pid before us."""
+    name = first = layout.worker_name(workflow["workflow_id"], workflow["run_id"], slurm_job_id, os.getpid())
+    number = 1
+    while os.path.exists(os.path.join(layout.events_dir(workflow["output_dir"]), f"{name}.jsonl")):
+        number += 1
+        name = f"{first}.{number}"
+    return name
 
 
 def _terms(args: argparse.Namespace, policy: Policy, *, in_slurm: bool) -> Terms:

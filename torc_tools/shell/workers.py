@@ -5,6 +5,7 @@ import os
 import re
 import sqlite3
 import time
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -20,6 +21,12 @@ def gone(db: sqlite3.Connection, workflow_id: int) -> set[str]:
     """Give the names of the workers that have ended or whose process is known to be dead."""
     rows = db.execute("SELECT * FROM worker WHERE workflow_id = ?", (workflow_id,))
     return {row["name"] for row in rows if row["ended_at"] or _dead(row)}
+
+
+def killed(db: sqlite3.Connection, workflow_id: int) -> list[str]:
+    """Give the names of the workers of this machine that died without a word, and are not buried yet."""
+    rows = db.execute("SELECT * FROM worker WHERE workflow_id = ? AND ended_at IS NULL", (workflow_id,))
+    return [row["name"] for row in rows if _dead(row)]
 
 
 def live(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
@@ -91,8 +98,10 @@ def claims(workflow: Record) -> list[str]:
         return []
 
 
-def stale_claims(workflow: Record, lives: dict[int, tuple[int, int, int]], *, all_gone: bool) -> list[str]:
-    """Give the paths of the claims that nobody will make good.
+def stale_claims(
+    workflow: Record, names: Iterable[str], lives: dict[int, tuple[int, int, int]], *, all_gone: bool
+) -> list[str]:
+    """Give the paths of those of the claims `names` that nobody will make good.
 
     A claim of a dead worker on the present attempt of a job that never started would keep the job from running for
     ever. Where no worker lives at all (`all_gone`), every claim has done its work. Call it inside a transaction:
@@ -102,7 +111,7 @@ def stale_claims(workflow: Record, lives: dict[int, tuple[int, int, int]], *, al
     present = {layout.claim_name(job, life[1], life[2]): life[0] for job, life in lives.items()}
     return [
         os.path.join(folder, name)
-        for name in claims(workflow)
+        for name in names
         if all_gone or (present.get(name) in states.WAITING and _claimant_dead(os.path.join(folder, name)))
     ]
 
