@@ -276,7 +276,7 @@ def test_begin_without_end(name: str, work_dir: Path) -> None:
 def test_a_locked_store(name: str, work_dir: Path) -> None:
     with locked(work_dir / "torc.db"):
         done = call(name, TORC_BUSY_S="0.05")
-    assert "locked" in refused(done, name, exits.TEMPORARY)
+    assert "store 'torc.db' is locked" in refused(done, name, exits.TEMPORARY)
 
 
 @pytest.mark.parametrize("name", applies("store"))

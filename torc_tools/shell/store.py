@@ -14,6 +14,8 @@ from torc_tools.shell import crash, migrations
 
 BUSY_S = 10.0  # how long another writer is waited for before the command gives up with 75; TORC_BUSY_S says otherwise
 
+opened: list[str] = []  # the stores that this process has opened, for the message of a failure
+
 
 def create(path: str) -> sqlite3.Connection:
     """Open the store at `path` for writing; make it (mode 0600) where it is missing."""
@@ -104,6 +106,7 @@ def _connect(path: str, mode: str) -> sqlite3.Connection:
     uri = "file:" + "".join(
         c if c.isalnum() or c in "/._-" else "".join(f"%{b:02x}" for b in os.fsencode(c)) for c in path
     )
+    opened.append(path)
     db = sqlite3.connect(f"{uri}?mode={mode}", uri=True, isolation_level=None, timeout=_busy_s())
     try:
         return _prepared(db)

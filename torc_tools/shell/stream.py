@@ -144,8 +144,11 @@ def _words(error: OSError) -> str:
 
 def _store_trouble(prog: str, error: sqlite3.Error) -> int:
     """Give 75 for a locked store, 74 for one that cannot be read or written, and say which."""
+    from torc_tools.shell import store
+
     locked = "locked" in str(error) or "busy" in str(error)
-    say(f"{prog}: store is locked by another command: try again" if locked else f"{prog}: store: {error}")
+    subject = " ".join(["store", *(f"'{path}'" for path in store.opened[-1:])])
+    say(f"{prog}: {subject} is locked by another command: try again" if locked else f"{prog}: {subject}: {error}")
     return exits.TEMPORARY if locked else exits.IO
 
 
