@@ -119,6 +119,9 @@ def test_plain_command_lines(torc, work_dir, options, lines):
         (["-c", "true", "--param", "i"], 2, b"not a parameter"),
         (["-c", "true", "--memory", "much"], 2, b"not a memory size"),
         (["-c", "true", "--time-limit", "90"], 2, b"not a duration"),
+        (["-c", "true", "--end-time", "tomorrow"], 2, b"not a time"),
+        (["-c", "true", "--end-time", "nan"], 2, b"not a time"),
+        (["-c", "true", "--end-time", "2000000000", "--time-limit", "PT1H"], 2, b"not allowed with"),
     ],
 )
 def test_what_cannot_be_run_is_said_in_one_line(torc, arguments, status, message):
@@ -210,6 +213,20 @@ def test_under_nohup_a_hangup_is_nothing(torc, work_dir, gate):
     first.send_signal(signal.SIGHUP)
     release()
     assert first.wait(30) == 0
+
+
+def test_a_store_that_is_locked_while_the_worker_works_does_not_end_the_run(torc, work_dir):
+    lock = "import sqlite3; db = sqlite3.connect('torc.db', timeout=60); db.execute('BEGIN EXCLUSIVE')"
+    wait = "while 'trying again' not in open('err').read(): pass"
+    (work_dir / "lock.py").write_text(f"{lock}\n{wait}\n")
+    spec(work_dir / "s.json", job("lock", "python3 lock.py; echo lock >> ran"), job("next", "echo next >> ran"))
+    assert torc("torc-create", "s.json").returncode == 0
+    with open("err", "w") as err:
+        line = [*command("torc-run"), "-j", "1", "1"]
+        done = subprocess.run(line, stderr=err, env={**os.environ, "TORC_BUSY_S": "0.1"}, timeout=60, check=False)
+    assert done.returncode == 0
+    assert (work_dir / "err").read_text().count("store: database is locked: trying again") == 1
+    assert ran(work_dir) == Counter(["lock", "next"])
 
 
 def test_two_at_once_run_nothing_twice(torc, work_dir):

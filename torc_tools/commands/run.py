@@ -32,16 +32,15 @@ def parser() -> argparse.ArgumentParser:
     lines.add_argument("--link", choices=("product", "zip"), default="product", help="how several --param combine")
     lines.add_argument("--name", help="the workflow's name")
     limits = made.add_argument_group("what may be used")
-    limits.add_argument(
-        "-j", "--max-parallel-jobs", type=options.identifier, metavar="N", help="jobs at a time, at most"
-    )
-    limits.add_argument(
-        "--num-cpus", type=options.identifier, metavar="N", help="CPUs (default: those of this process)"
-    )
+    limits.add_argument("-j", "--max-parallel-jobs", type=options.number, metavar="N", help="jobs at a time, at most")
+    limits.add_argument("--num-cpus", type=options.number, metavar="N", help="CPUs (default: those of this process)")
     limits.add_argument("--memory", type=options.memory, metavar="SIZE", help="memory for all jobs together")
     limits.add_argument("--num-gpus", type=options.natural, metavar="N", help="GPUs")
-    limits.add_argument("--time-limit", type=options.duration, metavar="DURATION", help="stop jobs after this time")
-    limits.add_argument("--end-time", metavar="TIME", help="stop jobs at this time (ISO 8601 or Unix seconds)")
+    end = limits.add_mutually_exclusive_group()
+    end.add_argument("--time-limit", type=options.duration, metavar="DURATION", help="stop jobs after this time")
+    end.add_argument(
+        "--end-time", type=options.moment, metavar="TIME", help="stop jobs at this time (ISO 8601 or Unix seconds)"
+    )
     made.add_argument("-i", "--ignore-missing-data", action="store_true", help="start though input files are missing")
     made.add_argument("-o", "--output-dir", metavar="DIR", help="of a new workflow (default: torc_output)")
     options.add_store(made)

@@ -18,11 +18,11 @@ def parser() -> argparse.ArgumentParser:
         "-j",
         "--max-parallel-jobs",
         metavar="N",
-        type=options.identifier,
+        type=options.number,
         help="run N jobs at a time; without the next three, nothing else counts",
     )
     made.add_argument(
-        "--num-cpus", metavar="N", type=options.identifier, help="CPUs to give away (default: this machine's)"
+        "--num-cpus", metavar="N", type=options.number, help="CPUs to give away (default: this machine's)"
     )
     made.add_argument(
         "--memory", metavar="SIZE", type=options.memory, help="memory to give away (default: this machine's)"
@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--num-gpus", metavar="N", type=options.natural, help="GPUs to give away (default: all here)")
     end = made.add_mutually_exclusive_group()
     end.add_argument("--time-limit", metavar="DURATION", type=options.duration, help="end after this time")
-    end.add_argument("--end-time", metavar="TIME", type=_moment, help="end at this time (ISO 8601 or Unix seconds)")
+    end.add_argument("--end-time", metavar="TIME", type=options.moment, help="end then (ISO 8601 or Unix seconds)")
     made.add_argument(
         "--on-signal",
         choices=("requeue", "terminate"),
@@ -56,19 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     working.work(working.read(args.file), args)
     return exits.OK
-
-
-def _moment(text: str) -> float:
-    from datetime import datetime
-
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"not a time: '{text}' (write 2026-01-31T18:00:00 or Unix seconds)") from None
 
 
 def run() -> None:

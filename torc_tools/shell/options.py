@@ -1,6 +1,7 @@
 """The options that commands share, spelled once."""
 
 import argparse
+import contextlib
 import os
 from typing import Any
 
@@ -138,6 +139,20 @@ def memory(text: str) -> int:
 def duration(text: str) -> int:
     """Read a duration in seconds."""
     return int(_checked(units.parse_duration, text))
+
+
+def moment(text: str) -> float:
+    """Read a time, ISO 8601 or Unix seconds, as Unix seconds."""
+    from datetime import datetime
+
+    with contextlib.suppress(ValueError):
+        seconds = float(text)
+        if abs(seconds) < 1e11:
+            return seconds
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"not a time: '{text}' (write 2026-01-31T18:00:00 or Unix seconds)") from None
 
 
 def _checked(parse: Any, text: str) -> Any:
