@@ -5,6 +5,7 @@ import os
 import signal
 import sqlite3
 import time
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from torc_tools import exits
@@ -74,9 +75,7 @@ def _work(db: sqlite3.Connection, path: str, workflow: Record, allocation_id: in
     signals: list[int] = []
     worker = spawn.apart(spawn.argv("torc-work", "--quiet", "--allocation-id", allocation_id, *options, lines))
     with spawn.forwarding(worker, signals.append):
-        workers.hand_over(db, allocation_id, worker.pid)
-        _follow(db, workflow, worker)
-    _fold(db, workflow["workflow_id"])
+        _follow(db, workflow, allocation_id, worker)
     return _told(workflow["workflow_id"], worker.returncode, signals)
 
 
@@ -89,23 +88,32 @@ def _told(workflow_id: int, returncode: int, signals: list[int]) -> int:
     return exits.INTERRUPTED if signals else exits.TEMPORARY
 
 
-def _follow(db: sqlite3.Connection, workflow: Record, worker: "subprocess.Popen[bytes]") -> None:
+def _follow(db: sqlite3.Connection, workflow: Record, allocation_id: int, worker: "subprocess.Popen[bytes]") -> None:
+    """Fold and show until the worker has ended. What keeps the store from being used meanwhile does not end us."""
+    said: set[str] = set()
+    handed_over = False
     with progress.shown(workflow["name"]) as show:
-        pause = TICK_S
+        pause = 0.0
         while not spawn.ended(worker, pause):
             began = time.monotonic()
-            _fold(db, workflow["workflow_id"])
-            show(queries.counts(db, workflow["workflow_id"]))
+            with _going_on(said):
+                if not handed_over:
+                    workers.hand_over(db, allocation_id, worker.pid)
+                    handed_over = True
+                fold.fold(db, workflow["workflow_id"])
+                show(queries.counts(db, workflow["workflow_id"]))
             pause = max(TICK_S, 10 * (time.monotonic() - began))
 
 
-def _fold(db: sqlite3.Connection, workflow_id: int) -> None:
-    """Fold; a store that others keep locked is tried again at the next tick."""
+@contextlib.contextmanager
+def _going_on(said: set[str]) -> Iterator[None]:
+    """Let a store that is locked, or on a full disk, be tried again at the next tick; `said` keeps what was told."""
     try:
-        fold.fold(db, workflow_id)
+        yield
     except sqlite3.OperationalError as error:
-        if "locked" not in str(error):
-            raise
+        if str(error) not in said:
+            said.add(str(error))
+            stream.say(f"torc-run: store: {error}: trying again while the worker works")
 
 
 def _follow_other(db: sqlite3.Connection, workflow_id: int) -> int:
@@ -114,11 +122,13 @@ def _follow_other(db: sqlite3.Connection, workflow_id: int) -> int:
     Raises Failure(75) where it runs on another machine: nobody here can see its end.
     """
     _greet(db, workflow_id)
+    said: set[str] = set()
     with progress.shown(queries.workflow(db, workflow_id)["name"]) as show:
         while workers.live(db, workflow_id):
-            show(queries.counts(db, workflow_id))
+            with _going_on(said):
+                show(queries.counts(db, workflow_id))
+                fold.fold(db, workflow_id)
             time.sleep(TICK_S)
-            _fold(db, workflow_id)
     orphans.reconcile(db, workflow_id, "torc-run", requeue=True)
     return outcome(db, workflow_id)
 
@@ -132,6 +142,7 @@ def _greet(db: sqlite3.Connection, workflow_id: int) -> None:
 
 
 def _close(db: sqlite3.Connection, workflow_id: int, allocation_id: int) -> None:
+    fold.fold(db, workflow_id)
     with store.transaction(db):
         workers.end(db, allocation_id, "complete")
     orphans.reconcile(db, workflow_id, "torc-run", requeue=True)
