@@ -29,7 +29,7 @@ def parser() -> argparse.ArgumentParser:
     lines.add_argument(
         "--param", action="append", metavar="NAME=VALUES", help="run each CMD for every value, as {NAME}: i=1:10"
     )
-    lines.add_argument("--link", choices=("product", "zip"), default="product", help="how several --param combine")
+    lines.add_argument("--link", choices=("product", "zip"), help="how several --param combine (default: product)")
     lines.add_argument("--name", help="the workflow's name")
     limits = made.add_argument_group("what may be used")
     limits.add_argument("-j", "--max-parallel-jobs", type=options.number, metavar="N", help="jobs at a time, at most")
@@ -63,16 +63,21 @@ def _opened(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, in
         if args.what:
             raise Failure(exits.USAGE, f"either command lines or '{args.what}', not both")
         db = store.create(path)
-        spec = commandlines.spec(_command_lines(args), args.param or (), args.link, args.name or "")
+        spec = commandlines.spec(_command_lines(args), args.param or (), args.link or "product", args.name or "")
         return db, _created(db, creation.plan_spec(spec, "command lines"), args)
     if args.what is None:
         raise Failure(exits.USAGE, "what to run? give a spec, a workflow id, -c CMD or -C FILE")
+    if args.param or args.name or args.link:
+        raise Failure(exits.USAGE, "--param, --link and --name go with -c or -C")
     if args.what == "-" or args.what.endswith(SPEC_ENDINGS) or os.path.isfile(args.what):
         db = store.create(path)
         return db, _created(db, creation.plan_file(args.what), args)
-    if not args.what.isdigit():
+    if not (args.what.isascii() and args.what.isdigit()):
         raise Failure(exits.NO_INPUT, f"no such spec: '{args.what}'")
-    return fold.opened(path, int(args.what)), int(args.what)
+    if args.output_dir:
+        raise Failure(exits.USAGE, f"-o is for a new workflow, and {args.what} is stored already")
+    workflow_id = options.operand(args.what)
+    return fold.opened(path, workflow_id), workflow_id
 
 
 def _command_lines(args: argparse.Namespace) -> list[str]:
