@@ -273,6 +273,13 @@ def test_begin_without_end(name: str, work_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("name", applies("store"))
+def test_a_name_with_a_line_break_stays_on_one_line(name: str, work_dir: Path) -> None:
+    done = call(name, line='"$@" --store "$NAMED"', NAMED="no\n\x1b[31m.db/x")
+    assert "no\\n\\x1b[31m.db/x" in done.stderr.decode()
+    assert "\n\x1b" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize("name", applies("store"))
 def test_a_locked_store(name: str, work_dir: Path) -> None:
     with locked(work_dir / "torc.db"):
         done = call(name, TORC_BUSY_S="0.05")

@@ -14,9 +14,13 @@ PIPE = 141  # the reader went away
 
 
 class Failure(Exception):  # noqa: N818  it is an outcome for the user, not a programming error
-    """Ends the command with `status` after one line `message` (or several, one a problem) on stderr."""
+    """Ends the command with `status` after one line `message` on stderr (and `more`, where it is one a problem).
 
-    def __init__(self, status: int, message: str) -> None:
+    A line break inside a line is part of a name, and is made visible.
+    """
+
+    def __init__(self, status: int, message: str, *more: str) -> None:
         super().__init__(message)
         self.status = status
-        self.message = message
+        self.lines = (message, *more)
+        self.message = "\n".join(self.lines)

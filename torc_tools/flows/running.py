@@ -52,7 +52,7 @@ def _refuse_missing(db: sqlite3.Connection, workflow: Record) -> None:
     if paths:
         lines = [f"missing input: '{path}'" for path in paths[:20]]
         more = [f"and {len(paths) - 20} more"] if len(paths) > 20 else []
-        raise Failure(exits.NO_INPUT, "\n".join([*lines, *more, "nothing was started (-i starts anyway)"]))
+        raise Failure(exits.NO_INPUT, *lines, *more, "nothing was started (-i starts anyway)")
 
 
 def _take(db: sqlite3.Connection, workflow: Record, options: list[str]) -> int | None:

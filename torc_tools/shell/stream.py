@@ -114,7 +114,7 @@ def run(main: Callable[[Sequence[str] | None], int], prog: str) -> None:
         status = leaving.code if isinstance(leaving.code, int) else exits.OK
     except Failure as failure:
         status = failure.status
-        for line in _located(failure).splitlines():
+        for line in _located(failure):
             say(f"{prog}: {line}")
     except sqlite3.Error as error:
         status = _store_trouble(prog, error)
@@ -133,9 +133,10 @@ def _show_bug() -> None:
     traceback.print_exc()
 
 
-def _located(failure: Failure) -> str:
+def _located(failure: Failure) -> Iterator[str]:
     at = f"line {_line[0]}: " if _line[0] and failure.status == exits.DATA else ""
-    return at + failure.message
+    yield at + failure.lines[0]
+    yield from failure.lines[1:]
 
 
 def _words(error: OSError) -> str:
