@@ -104,3 +104,13 @@ def test_a_kill_at_any_write_leaves_all_or_nothing(work_dir: Path) -> None:
         if done.returncode == 0:
             break
     assert found == {(-9, 0), (0, 1)}
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_refused(torc: conftest.Torc, work_dir: Path) -> None:
+    folder = os.fsencode(work_dir) + b"/we\xffird"
+    os.mkdir(folder)
+    (work_dir / "s.yaml").write_text("name: x\njobs: [{name: a, command: 'true'}]\n")
+    done = torc("create", "--store", "../torc.db", "../s.yaml", cwd=folder)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert done.stderr.startswith(b"torc-create: the name of folder '")
+    assert done.stderr.endswith(b"ird/torc_output' is not UTF-8\n")

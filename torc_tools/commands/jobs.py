@@ -86,8 +86,8 @@ def _add_set(made: argparse._ArgumentGroup) -> None:
     made.add_argument("--num-cpus", metavar="N", type=options.number, help="new number of CPUs")
     made.add_argument("--num-gpus", metavar="N", type=options.natural, help="new number of GPUs")
     made.add_argument("--num-nodes", metavar="N", type=options.number, help="new number of nodes")
-    made.add_argument("--command", metavar="CMD", help="new command")
-    made.add_argument("--priority", metavar="N", type=int, help="new priority; higher runs first")
+    made.add_argument("--command", metavar="CMD", type=options.text, help="new command")
+    made.add_argument("--priority", metavar="N", type=options.priority, help="new priority; higher runs first")
 
 
 def _check(made: argparse.ArgumentParser, args: argparse.Namespace, *, setting: bool) -> None:

@@ -26,11 +26,16 @@ def plan_spec(spec: Any, name: str, *, max_jobs: int = planning.MAX_JOBS, monito
 
 
 def save(db: sqlite3.Connection, plan: Plan, output_dir: str, submission_dir: str | None = None) -> int:
-    """Store a plan in one transaction; give the workflow's id. Dirs become absolute; the second is the cwd."""
+    """Store a plan in one transaction; give the workflow's id. Dirs become absolute; the second is the cwd.
+
+    Raises Failure(2) for a folder whose name no store can hold, because it is not UTF-8.
+    """
+    output, submission = os.path.abspath(output_dir), os.path.abspath(submission_dir or ".")
+    for folder in (output, submission):
+        if any("\udc80" <= character <= "\udcff" for character in folder):
+            raise Failure(exits.USAGE, f"the name of folder '{folder}' is not UTF-8")
     with store.transaction(db):
-        return insert.workflow(
-            db, plan, os.path.abspath(output_dir), os.path.abspath(submission_dir or "."), journal.who()
-        )
+        return insert.workflow(db, plan, output, submission, journal.who())
 
 
 def created(workflow_id: int, plan: Plan) -> str:
@@ -55,7 +60,7 @@ def _planned(spec: specfile.Spec, max_jobs: int, monitoring: bool) -> Plan:
     made = planning.plan(spec.data, problems, texts, max_jobs=max_jobs, monitoring=monitoring)
     if problems:
         problems.sort(key=lambda problem: spec.line_of(problem.path) or 0)
-        raise Failure(exits.DATA, "\n".join(_line(spec, problem) for problem in problems))
+        raise Failure(exits.DATA, *(_line(spec, problem) for problem in problems))
     for note in problems.notes:
         stream.say(f"note: {_line(spec, note)}")
     return made

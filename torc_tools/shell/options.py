@@ -123,6 +123,20 @@ def expression(text: str) -> str:
     return text
 
 
+def text(given: str) -> str:
+    """Read a text that the store can hold: not empty, and valid Unicode."""
+    if not given or any("\udc80" <= character <= "\udcff" for character in given):
+        raise argparse.ArgumentTypeError("is not valid Unicode" if given else "is empty")
+    return given
+
+
+def priority(given: str) -> int:
+    """Read a priority, which may be below 0."""
+    if len(given) > 16 or not given.removeprefix("-").isascii() or not given.removeprefix("-").isdigit():
+        raise argparse.ArgumentTypeError(f"not a priority: '{given[:80]}'")
+    return int(given)
+
+
 def factor(text: str) -> int:
     """Read a factor of at least 1 in thousandths: '1.5' is 1500."""
     milli = _checked(units.parse_factor, text)
