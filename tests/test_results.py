@@ -104,5 +104,5 @@ def test_workflows_are_listed_with_counts(torc: Any, store_file: Path) -> None:
     assert one == found[1]
     assert one["config"] == {"project": "p"}
     rows = torc("workflows", "-f", "table").stdout.decode().splitlines()
-    assert [row.split()[-3] for row in rows[1:]] == ["failed", "open"]
+    assert [row.split()[-3] for row in rows[1:]] == ["failed", "unfinished"]
     assert torc("workflows", "9").returncode == 66

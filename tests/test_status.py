@@ -47,7 +47,7 @@ READY = [
     (job(1, "ready", num_gpus=1), {}, "gpus", "job 1: need 1 GPUs, more than this machine has (0)"),
     (job(1, "ready", runtime_s=7200), {"places": [PLACE]}, "runtime",
      "job 1: need PT2H, more than is left of every allocation (PT10M)"),
-    (job(1, "ready", num_cpus=6), {"places": [PLACE]}, "waiting_for_room", "job 1: wait for room in a running worker"),
+    (job(1, "ready", num_cpus=6), {"places": [PLACE]}, "waiting_for_room", "job 1: waiting for room in a running worker"),
     (job(1, "ready", num_cpus=6, runtime_s=7200), {"places": [PLACE, {**PLACE, "num_cpus": 2, "left_s": None}]},
      "runtime", "job 1: need PT2H, more than is left of every allocation (PT10M)"),
     (job(1, "ready"), {"queued": [{"slurm_reason": None}, {"slurm_reason": "Priority"}]}, "allocation_queued",
@@ -79,8 +79,8 @@ def test_the_worst_job_above_holds_a_blocked_one() -> None:
     jobs = [job(1, "running"), job(2, "disabled"), job(3, "blocked"), job(4, "blocked"), job(5, "blocked")]
     found = standing.reasons(facts(*jobs[:1], *jobs[2:], parents={3: [1, 2], 4: [3], 5: [1]}, ended={2: "disabled"}))
     assert [(each["parent_status"], each["job_ids"]) for each in found] == [("disabled", [3, 4]), ("running", [5])]
-    assert found[0]["text"] == "2 jobs: wait for job 2 (n2), which is disabled"
-    assert found[1]["text"] == "job 5: wait for parents that are running"
+    assert found[0]["text"] == "2 jobs: waiting for job 2 (n2), which is disabled"
+    assert found[1]["text"] == "job 5: waiting for parents that are running"
 
 
 def test_one_reason_names_a_hundred_jobs_and_counts_all() -> None:
@@ -211,7 +211,7 @@ def test_a_person_reads_lines_and_no_name_drives_the_terminal(torc: Any, store_f
     change(store_file, "UPDATE workflow SET name = 'a\x1b[31m\nb'", "UPDATE job SET status = 1 WHERE job_id = 5")
     done = torc("status", "-f", "table", "1")
     assert done.stdout.decode() == (
-        "workflow 1 (a\\x1b[31m\\nb), run 1: open\n"
+        "workflow 1 (a\\x1b[31m\\nb), run 1: unfinished\n"
         "  6 jobs: 1 blocked, 1 completed, 2 failed, 1 canceled, 1 terminated\n"
         "  what does not move, and why:\n"
         "    job 5: nothing holds it back any more: torc-sync 1\n"

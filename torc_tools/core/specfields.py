@@ -230,7 +230,7 @@ def checked(  # noqa: PLR0913
                     kept[str(key)] = value
         elif value is not None:
             if fault := known(value):
-                problems.add((*path, key), f"'{key}': {fault}")
+                problems.add((*path, key), fault)
             else:
                 kept[key] = value
     for key in required:

@@ -48,10 +48,10 @@ def outcome(counts: Mapping[str, int]) -> dict[str, bool]:
 
 
 def word(summary: Record) -> str:
-    """Say in a word how a workflow stands: completed, failed, canceled or open."""
+    """Say in a word how a workflow stands: completed, failed, canceled or unfinished."""
     if summary["is_complete"]:
         return "completed" if summary["is_success"] else "canceled" if summary["is_canceled"] else "failed"
-    return "canceled" if summary["is_canceled"] else "open"
+    return "canceled" if summary["is_canceled"] else "unfinished"
 
 
 def reasons(facts: Facts) -> list[Record]:
@@ -118,7 +118,7 @@ def _ready(job: Record, facts: Facts) -> tuple[tuple[Any, ...], Record]:
         return ("canceled",), _entry("canceled", text)
     if facts.places:
         refused = _too_small(job, facts.places, "every allocation")
-        return refused or (("waiting_for_room",), _entry("waiting_for_room", "wait for room in a running worker"))
+        return refused or (("waiting_for_room",), _entry("waiting_for_room", "waiting for room in a running worker"))
     if facts.queued:
         why = next((each["slurm_reason"] for each in facts.queued if each.get("slurm_reason")), None)
         text = f"{len(facts.queued)} allocation(s) wait in the queue" + (f" ({why})" if why else "")
@@ -162,10 +162,10 @@ def _blocked(blocker: int | None, facts: Facts) -> tuple[tuple[Any, ...], Record
         return ("unsettled",), _entry("unsettled", text)
     status = facts.status[blocker]
     more = {"parent_status": status, "parent_job_id": blocker, "parent_job_name": facts.names[blocker]}
-    text = f"wait for job {blocker} ({facts.names[blocker]}), which is {status}"
+    text = f"waiting for job {blocker} ({facts.names[blocker]}), which is {status}"
     key = (status, blocker if status in _BLOCKERS[:2] else None)
     if key[1] is None:
-        text, more = f"wait for parents that are {status}", {"parent_status": status}
+        text, more = f"waiting for parents that are {status}", {"parent_status": status}
     return ("parents", *key), _entry("parents", text, **more)
 
 
