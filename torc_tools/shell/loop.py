@@ -33,6 +33,7 @@ class Loop:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, lambda number, _: self.signals.append(number))
         self.stranger: Ended | None = None  # called for a child that nobody asked for: (pid, rusage)
+        self.strangers: Callable[[], None] | None = None  # called once after any number of them
         self.before_reap: Callable[[int], None] | None = None  # called with the pid while it still is a zombie
 
     def child(self, pid: int, call: Ended) -> None:
@@ -79,19 +80,27 @@ class Loop:
 
     def reap(self) -> None:
         """Take in every child that has ended."""
+        if self._reap() and self.strangers is not None:
+            self.strangers()
+
+    def _reap(self) -> bool:
+        """Say whether there were some that nobody asked for."""
+        strange = False
         while self._children or self.stranger:
             try:
                 seen = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
                 if seen is None:
-                    return
+                    break
                 pid = seen.si_pid
                 if self.before_reap is not None:
                     self.before_reap(pid)
                 _, status, rusage = os.wait4(pid, 0)
             except ChildProcessError:
-                return
+                break
             call = self._children.pop(pid, None)
             if call is not None:
                 call(os.waitstatus_to_exitcode(status), rusage)
             elif self.stranger is not None:
                 self.stranger(pid, rusage)
+                strange = True
+        return strange
