@@ -132,3 +132,10 @@ def test_without_proc_psutil_answers(monkeypatch: pytest.MonkeyPatch) -> None:
         assert procs.cpu_seconds(process.pid) >= 0
         trees.kill([process.pid])
     assert procs.resident_bytes(process.pid) == 0
+
+
+def test_a_full_disk_does_not_leave_the_command_alone(torc: Torc, work_dir: Path) -> None:
+    done = torc("torc-sample", "--interval", "0.01", "-o", "/dev/full", "--", "bash", "-c", "sleep 0.3; touch done")
+    assert done.returncode == 74
+    assert b"No space left" in done.stderr
+    assert (work_dir / "done").exists()

@@ -64,7 +64,10 @@ class Measured:
         self._usage.sample(now, *taken)
         age = now - self._began
         if self._write is not None and taken.num_processes:
-            self._write(_sample(self._pid, self._usage.last_cpu_percent, taken))
+            try:
+                self._write(_sample(self._pid, self._usage.last_cpu_percent, taken))
+            except OSError:
+                self._write = None  # the command is not to be left alone; whoever writes the last record meets it again
         early = next((look for look in _EARLY_S if look > age), self._interval + age)
         self._loop.later(max(0.01, min(self._interval, early - age)), self._look)
 
