@@ -227,3 +227,18 @@ def test_a_word_that_nobody_knows_is_neither_success_nor_failure(record) -> None
     facts = {**record.get("facts", {}), "slurm_state": "FROBNICATED", "log_tail": "", "reason": None}
     if record.get("status") != "canceled":
         assert diagnose({**record, "facts": facts})["cause"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    ("tail", "said"),
+    [
+        ("Traceback (most recent call last):\n  x\nValueError: bad input\n\n", ["ValueError: bad input"]),
+        ("one line", ["one line"]),
+        ("MemoryError\nbye\n", ["MemoryError"]),
+        (" \n", []),
+        ("", []),
+    ],
+)
+def test_where_no_pattern_speaks_the_last_line_of_the_log_is_evidence(tail, said):
+    found = diagnosis.diagnose({"type": "result", "job_id": 1, "return_code": 1, "facts": {"log_tail": tail}})
+    assert [each["fact"] for each in found["evidence"] if each["source"] == "log"] == said

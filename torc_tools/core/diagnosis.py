@@ -75,7 +75,8 @@ class Case:
         self.slurm: str | None = may(facts, "slurm_state", str)
         self.warned = may(facts, "warned_at", (int, float)) is not None
         self.signal: int | None = may(facts, "signal", int)
-        self.marks = patterns.marks(may(facts, "log_tail", str) or "")
+        self.tail: str = may(facts, "log_tail", str) or ""
+        self.marks = patterns.marks(self.tail)
         self.against: list[str] = []
 
     def over_memory(self) -> bool:
@@ -277,6 +278,8 @@ def _evidence(case: Case) -> list[Record]:
     if case.exec_s is not None and math.isfinite(case.exec_s):
         found.append(("worker", f"ran {case.exec_s:.1f} s of {_limit(case.runtime, 's')}"))
     found += [("log", mark.line) for mark in case.marks]
+    if not case.marks and (said := patterns.last_line(case.tail)):
+        found.append(("log", said))
     return [{"source": source, "fact": fact} for source, fact in found]
 
 

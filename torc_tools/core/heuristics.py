@@ -18,6 +18,10 @@ MOST = 2**62  # what a record may hold
 
 NOT_THE_JOBS = frozenset({"allocation_end", "interrupted", "preempted"})  # run again as is, as often as it takes
 FAULTS = frozenset({"node_fail", "launch_fail", "orphan"})  # run again as is, until it looks like the job's doing
+ADVICE = {  # known causes that no memory and no time mends
+    "gpu_oom": "GPU memory was full: host memory does not help, a smaller batch or a larger GPU does",
+    "storage": "storage was full or not writable: make room, then try again",
+}
 CERTAINTIES = ("certain", "likely", "weak")
 TRIES = 3  # failures of one kind after which the job itself is suspected
 
@@ -80,6 +84,8 @@ def _unknown(cause: str, diagnosis: Record, policy: Policy, failures: int) -> Ou
     if cause in FAULTS or (cause == "transient" and failures >= TRIES):
         words = cause.replace("_", " ")
         return _held("repeated", f"{words} {failures} times: the job itself is suspected", "--retry-unknown")
+    if cause in ADVICE:
+        return _held(cause, ADVICE[cause], "--retry-unknown")
     detail = "" if cause in ("unknown", "oom", "timeout") else f" ({cause.replace('_', ' ')})"
     return _held("unknown", f"unknown failure cause{detail}", "--retry-unknown")
 

@@ -86,6 +86,12 @@ def marks(text: str) -> list[Mark]:
     return list(found.values())
 
 
+def last_line(text: str) -> str | None:
+    """Give the last line of `text` that says anything, None where none does: of a traceback, the error itself."""
+    lines = text.rstrip().rsplit("\n", 1)
+    return lines[-1].strip()[:_SHOWN] or None
+
+
 def _found(text: str, low: str, rows: Container[_Row]) -> Iterator[Mark]:
     for row in TABLE:
         if row not in rows:

@@ -130,7 +130,7 @@ def judge(seen: Look) -> str:
     if seen.workflow["run_id"] > 1:
         return "run"
     hint = f"no worker runs it: 'torc-run {seen.workflow['workflow_id']}' does"
-    raise Failure(exits.EMPTY, f"{recovery_text.NOT_COMPLETE}\n{hint}")
+    raise Failure(exits.EMPTY, recovery_text.NOT_COMPLETE, hint)
 
 
 def sync(request: Request, voice: Voice) -> None:
