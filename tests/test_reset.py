@@ -15,6 +15,7 @@ from torc_tools.commands import reset
 from torc_tools.core.resetting import Name
 from torc_tools.exits import Failure
 from torc_tools.flows import resetting
+from torc_tools.shell import liveness
 from torc_tools.states import BAD, BLOCKED, CANCELED, COMPLETED, DISABLED, FAILED, READY, RUNNING
 
 
@@ -155,6 +156,26 @@ def test_running_jobs_are_refused_unless_forced(torc, store_file) -> None:
     assert dump(store_file) == before
     assert torc("reset", "--force", "--job-ids", "2").returncode == 0
     assert rows(store_file, "SELECT worker FROM job WHERE job_id = 5") == [(None,)]
+
+
+@pytest.mark.parametrize(("waiting", "expected"), [(READY, 75), (BLOCKED, 75), (FAILED, 0)])
+def test_jobs_that_a_living_worker_may_start_are_refused_unless_forced(torc, store_file, waiting, expected) -> None:
+    """The worker would run the job as its manifest has it, and the next worker would run it again."""
+    host, pid, pid_start = liveness.me()
+    with sqlite3.connect(store_file) as db:
+        db.execute("UPDATE job SET status = ? WHERE job_id = 5", (waiting,))
+        db.execute(
+            "INSERT INTO allocation (workflow_id, kind, status, hostname, pid, pid_start, created_at)"
+            " VALUES (1, 'local', 'active', ?, ?, ?, 0)",
+            (host, pid, pid_start),
+        )
+    before = dump(store_file)
+    done = torc("reset", "--job-ids", "2")
+    assert done.returncode == expected
+    if expected:
+        assert f"(pid {pid}) may run it: nothing was reset".encode() in done.stderr
+        assert dump(store_file) == before
+        assert torc("reset", "--force", "--job-ids", "2").returncode == 0
 
 
 def test_a_canceled_workflow_may_go_on(torc, store_file) -> None:

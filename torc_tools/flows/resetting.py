@@ -8,7 +8,7 @@ from torc_tools.core import resetting
 from torc_tools.core.resetting import Life, Name
 from torc_tools.exits import Failure
 from torc_tools.records import Record
-from torc_tools.shell import jobstate, journal, store
+from torc_tools.shell import jobstate, journal, store, workers
 from torc_tools.shell.journal import Change
 
 COMMAND = "torc-reset"
@@ -27,7 +27,8 @@ def reset(
 
     `names` are asked for inside the transaction, so that what chooses them by state sees the state that is changed.
     `show` gets a line for people for each workflow before anything of it is changed. Raises Failure(65) where a job
-    that would be reset is pending or running, unless `force`: then nothing at all is changed.
+    that would be reset is pending or running, and Failure(75) where a living worker may still run one, unless
+    `force`: then nothing at all is changed.
     """
     out: list[Record] = []
     with store.transaction(db):
@@ -63,6 +64,7 @@ def _reset_one(
     show(_preview(affected, named))
     if not force:
         _refuse_active(affected)
+        _refuse_held(db, workflow_id, affected)
     run_id = jobstate.run_of(db, workflow_id)[0] + 1
     moves = resetting.settled(affected, jobstate.parents(db, affected))
     _journal(db, workflow_id, affected, named, moves)
@@ -91,6 +93,18 @@ def _refuse_active(affected: dict[int, Life]) -> None:
         raise Failure(
             exits.DATA,
             f"job {job_id} ({life.job_name}) is {states.NAMES[life.status]}{more}: nothing was reset (--force does it)",
+        )
+
+
+def _refuse_held(db: sqlite3.Connection, workflow_id: int, affected: dict[int, Life]) -> None:
+    """Refuse jobs that a living worker has in its manifest: it would run them as they were, and the next again."""
+    held = [(job_id, life) for job_id, life in affected.items() if life.status in states.WAITING]
+    for worker in workers.live(db, workflow_id)[:1] if held else ():
+        job_id, life = held[0]
+        raise Failure(
+            exits.TEMPORARY,
+            f"job {job_id} ({life.job_name}) is {states.NAMES[life.status]} and a worker on {worker['hostname']}"
+            f" (pid {worker['pid']}) may run it: nothing was reset (--force does it)",
         )
 
 
