@@ -132,7 +132,7 @@ def run_snippet(body: str, **options: object) -> "subprocess.CompletedProcess[by
         ("return 0", 0, b""),
         ("return 1", 1, b""),
         ("raise exits.Failure(69, 'a thing is missing')", 69, b"torc-x: a thing is missing\n"),
-        ("raise exits.Failure(65, 'one\\ntwo')", 65, b"torc-x: one\ntorc-x: two\n"),
+        ("raise exits.Failure(65, 'one', 'two')", 65, b"torc-x: one\ntorc-x: two\n"),
         ("raise exits.Failure(65, 'a \\x1b[2J')", 65, b"torc-x: a \\x1b[2J\n"),
         ("raise KeyboardInterrupt", 130, b""),
         ("open('/nowhere/x')", 74, b"torc-x: cannot use '/nowhere/x': No such file or directory\n"),
