@@ -135,6 +135,12 @@ def test_what_cannot_be_run_is_said_in_one_line(torc, arguments, status, message
     assert message in done.stderr.splitlines()[-1]
 
 
+def test_a_bad_spec_leaves_no_store_behind(torc, work_dir):
+    (work_dir / "s.json").write_text('{"name": "w", "jobs": [{"name": "a"}]}')
+    assert torc("torc-run", "s.json").returncode == 65
+    assert not (work_dir / "torc.db").exists()
+
+
 def test_a_missing_input_file_stops_everything_unless_told_otherwise(torc, work_dir):
     spec(
         work_dir / "s.json",

@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 from torc_tools import exits, units
 from torc_tools.core import commandlines
-from torc_tools.core.plan import Plan
 from torc_tools.exits import Failure
-from torc_tools.flows import creation, fold, running, summing
+from torc_tools.flows import fold, running, summing
 from torc_tools.shell import options, store, stream
 
 SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5")
@@ -59,19 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _opened(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, int]:
     """Open the store; create the workflow where a spec or command lines are given. Give its id."""
-    if args.command or args.command_file:
-        if args.what:
-            raise Failure(exits.USAGE, f"either command lines or '{args.what}', not both")
-        db = store.create(path)
-        spec = commandlines.spec(_command_lines(args), args.param or (), args.link or "product", args.name or "")
-        return db, _created(db, creation.plan_spec(spec, "command lines"), args)
-    if args.what is None:
+    lines = bool(args.command or args.command_file)
+    if lines and args.what:
+        raise Failure(exits.USAGE, f"either command lines or '{args.what}', not both")
+    if not lines and args.what is None:
         raise Failure(exits.USAGE, "what to run? give a spec, a workflow id, -c CMD or -C FILE")
-    if args.param or args.name or args.link:
+    if not lines and (args.param or args.name or args.link):
         raise Failure(exits.USAGE, "--param, --link and --name go with -c or -C")
-    if args.what == "-" or args.what.endswith(SPEC_ENDINGS) or os.path.isfile(args.what):
-        db = store.create(path)
-        return db, _created(db, creation.plan_file(args.what), args)
+    if lines or args.what == "-" or args.what.endswith(SPEC_ENDINGS) or os.path.isfile(args.what):
+        return _created(args, path)
     if not (args.what.isascii() and args.what.isdigit()):
         raise Failure(exits.NO_INPUT, f"no such spec: '{args.what}'")
     if args.output_dir:
@@ -80,17 +75,25 @@ def _opened(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, in
     return fold.opened(path, workflow_id), workflow_id
 
 
+def _created(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, int]:
+    """Plan the spec or the command lines, then store them and say so: a bad spec leaves no store behind."""
+    from torc_tools.flows import creation  # 8 ms that a stored workflow does not need
+
+    if args.what:
+        plan = creation.plan_file(args.what)
+    else:
+        spec = commandlines.spec(_command_lines(args), args.param or (), args.link or "product", args.name or "")
+        plan = creation.plan_spec(spec, "command lines")
+    db = store.create(path)
+    workflow_id = creation.save(db, plan, args.output_dir or "torc_output")
+    stream.say(creation.created(workflow_id, plan))
+    return db, workflow_id
+
+
 def _command_lines(args: argparse.Namespace) -> list[str]:
     """Give the commands of -c, then those of the file of -C."""
     from_file = commandlines.lines(stream.text(args.command_file)) if args.command_file else []
     return [*(args.command or ()), *from_file]
-
-
-def _created(db: sqlite3.Connection, plan: Plan, args: argparse.Namespace) -> int:
-    """Store a plan and say so."""
-    workflow_id = creation.save(db, plan, args.output_dir or "torc_output")
-    stream.say(creation.created(workflow_id, plan))
-    return workflow_id
 
 
 def _worker_options(args: argparse.Namespace) -> list[str]:
