@@ -269,3 +269,12 @@ def test_after_a_reset_actions_of_reset_jobs_fire_again_and_the_start_does_not(t
     assert torc("torc-reset", "-w", 1, "--failed").returncode == 0
     assert torc("torc-run", 1).returncode == 0
     assert ran(work_dir) == Counter({"start": 1, "a_over": 2, "b_over": 1, "complete": 2})
+
+
+def test_a_command_longer_than_an_argument_may_be_runs_as_any_other(torc, work_dir):
+    words = "x" * 200_000
+    spec(work_dir / "s.json", job("long", f"echo $0 $# {words} | wc -c; ls /proc/self/fd | wc -l; exit 3"))
+    torc("torc-run", "s.json")
+    assert rows("SELECT return_code FROM result") == [(3,)]
+    size, descriptors = (work_dir / "torc_output" / "job_stdio" / "job_wf1_j1_r1_a1.o").read_text().split()
+    assert (int(size), int(descriptors)) == (len(f"bash 0 {words}\n"), 4)

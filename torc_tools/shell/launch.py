@@ -33,6 +33,8 @@ _MACHINE = {
     errno.EROFS,
     errno.ESTALE,
 }
+_LONGEST = 131_000  # bytes of one argument that Linux takes, less a little
+_SCRIPT = 3  # the descriptor from which bash reads a longer command
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 STDIO_MODES = ("separate", "combined", "no_stdout", "no_stderr", "none")
@@ -55,15 +57,18 @@ class Shell:
         """
         opened = [] if isinstance(output, int) else _open(output)
         out, err = (output, output) if isinstance(output, int) else (opened[0], opened[-1])
+        script = _script(command)
+        opened += script
         try:
             return os.posix_spawn(
                 self._bash,
-                ["bash", "-c", command],
+                ["bash", "-c", f". /proc/self/fd/{_SCRIPT}" if script else command],
                 env,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, self._null, 0),
                     (os.POSIX_SPAWN_DUP2, self._null if out is None else out, 1),
                     (os.POSIX_SPAWN_DUP2, self._null if err is None else err, 2),
+                    *((os.POSIX_SPAWN_DUP2, fd, _SCRIPT) for fd in script),
                 ],
                 setsid=True,
                 setsigmask=[],
@@ -73,6 +78,17 @@ class Shell:
             for fd in opened:
                 if fd is not None:
                     os.close(fd)
+
+
+def _script(command: str) -> list[int]:
+    """Put a command that is too long for an argument into a file in memory; give its descriptor, or none."""
+    text = os.fsencode(command)
+    if len(text) <= _LONGEST or not hasattr(os, "memfd_create"):
+        return []
+    fd = os.memfd_create("torc-job")
+    with open(fd, "wb", closefd=False) as file:
+        file.write(b"exec %d<&-; " % _SCRIPT + text)
+    return [fd]
 
 
 def program(argv: Sequence[str]) -> int:
