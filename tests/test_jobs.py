@@ -80,7 +80,7 @@ def test_listing(torc: Any, store_file: Path, arguments: list[str], expected: li
         (["set", "--memory", "2g"], 2, "set: no job named"),
         (["set", "--memory", "lots", "2"], 2, "not a memory size: 'lots'"),
         (["set", "--memory", "2g", "9"], 66, "no such job: '9'"),
-        (["set", "--priority", "99999999999999999999", "2"], 2, "--priority: not a priority: '99999999999999999999'"),
+        (["set", "--priority", "99999999999999999999", "2"], 2, "--priority: not a"),
         (["set", "--command", "", "2"], 2, "argument --command: is empty"),
         (["set", "--command", "a\udcff", "2"], 2, "argument --command: is not valid Unicode"),
         (["set", "--status", "failed", "2"], 2, "takes disabled or ready"),
@@ -89,6 +89,8 @@ def test_listing(torc: Any, store_file: Path, arguments: list[str], expected: li
         (["--logs", "9"], 66, "no such job: '9'"),
         (["--logs", "2"], 66, "job 2 has no output: no such file"),
         (["--logs", "2", "3"], 2, "--logs takes one job id"),
+        (["--logs", "2", "-s", "failed"], 2, "--logs takes one job id, and no options of the listing"),
+        (["set", "--priority", "-1", "2"], 2, "--priority"),
         (["--logs", "--run", "7", "2"], 66, "job 2 has no attempt in run 7"),
     ],
 )
@@ -140,12 +142,12 @@ def test_a_shared_row_is_copied_and_no_other_job_changes(torc: Any, store_file: 
 
 
 def test_setting_what_is_set_changes_nothing(torc: Any, store_file: Path) -> None:
-    arguments = ("set", "3", "--memory", "3g", "--command", "echo", "--priority", "-2")
+    arguments = ("set", "3", "--memory", "3g", "--command", "echo", "--priority", "7")
     first = lines(torc("jobs", *arguments))
     known = changes(store_file)
     assert lines(torc("jobs", *arguments)) == first
     assert changes(store_file) == known
-    assert (first[0]["command"], first[0]["priority"]) == ("echo", -2)
+    assert (first[0]["command"], first[0]["priority"]) == ("echo", 7)
 
 
 def test_the_command_of_a_running_job_stays(torc: Any, store_file: Path) -> None:

@@ -87,7 +87,7 @@ def _add_set(made: argparse._ArgumentGroup) -> None:
     made.add_argument("--num-gpus", metavar="N", type=options.natural, help="new number of GPUs")
     made.add_argument("--num-nodes", metavar="N", type=options.number, help="new number of nodes")
     made.add_argument("--command", metavar="CMD", type=options.text, help="new command")
-    made.add_argument("--priority", metavar="N", type=options.priority, help="new priority; higher runs first")
+    made.add_argument("--priority", metavar="N", type=options.natural, help="new priority; higher runs first")
 
 
 def _check(made: argparse.ArgumentParser, args: argparse.Namespace, *, setting: bool) -> None:
@@ -100,6 +100,10 @@ def _check(made: argparse.ArgumentParser, args: argparse.Namespace, *, setting: 
         made.error(f"{logs[0]}: only with --logs")
     if setting and (args.logs or args.job_ids or args.upstream_of or args.limit or args.read_only):
         made.error("set takes job ids as operands, and no options of the listing")
+    if args.logs and any(
+        (args.job_ids, args.status, args.upstream_of, args.limit, args.where, args.query, args.format)
+    ):
+        made.error("--logs takes one job id, and no options of the listing")
     if setting and not edits and args.status is None:
         made.error("set: nothing to set")
 

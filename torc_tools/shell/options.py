@@ -130,13 +130,6 @@ def text(given: str) -> str:
     return given
 
 
-def priority(given: str) -> int:
-    """Read a priority, which may be below 0."""
-    if len(given) > 16 or not given.removeprefix("-").isascii() or not given.removeprefix("-").isdigit():
-        raise argparse.ArgumentTypeError(f"not a priority: '{given[:80]}'")
-    return int(given)
-
-
 def factor(text: str) -> int:
     """Read a factor of at least 1 in thousandths: '1.5' is 1500."""
     milli = _checked(units.parse_factor, text)
