@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from torc_tools.flows import recovering, recovery, recovery_options
+from torc_tools.flows import recovery_once, recovery_options, recovery_steps
 from torc_tools.shell import lease, options, stream
 
 PROG = "torc-recover"
@@ -29,14 +29,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         made.error("-i edits what is applied, and --dry-run applies nothing")
     request = recovery_options.request(args)
     if args.print:
-        return recovering.show(request, restart=not args.no_run)
-    recovery_options.same_folder(args.output_dir, recovery.look(request).workflow)
+        return recovery_once.show(request, restart=not args.no_run)
+    recovery_options.same_folder(args.output_dir, recovery_steps.look(request).workflow)
     if args.dry_run:
-        return recovering.preview(request, restart=not args.no_run)
-    recovery.hook(request)
+        return recovery_once.preview(request, restart=not args.no_run)
+    recovery_steps.hook(request)
     with lease.take(request.store, request.workflow_id, PROG) as held:
-        outcome = recovering.recover(request, held, interactive=args.interactive, restart=not args.no_run)
-    return recovering.restart(request, outcome) if outcome.restart else outcome.status
+        outcome = recovery_once.recover(request, held, interactive=args.interactive, restart=not args.no_run)
+    return recovery_once.restart(request, outcome) if outcome.restart else outcome.status
 
 
 def run() -> None:

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from torc_tools.core import pace
-from torc_tools.flows import recovering, recovery, recovery_options, watching
+from torc_tools.flows import recovery_once, recovery_options, recovery_steps, watching
 from torc_tools.shell import layout, lease, options, stream, waking, watchlog
 
 PROG = "torc-watch"
@@ -32,10 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     request = recovery_options.request(args)
     if args.print:
-        return recovering.show(request, restart=True)
-    workflow = recovery.look(request).workflow
+        return recovery_once.show(request, restart=True)
+    workflow = recovery_steps.look(request).workflow
     recovery_options.no_partition(args, workflow)
-    recovery.hook(request)
+    recovery_steps.hook(request)
     stale_s = max(10.0 * args.poll_interval, lease.STALE_S)
     with lease.take(request.store, request.workflow_id, PROG, stale_s) as held, contextlib.ExitStack() as stack:
         path = layout.watch_log(args.output_dir or workflow["output_dir"], request.workflow_id)

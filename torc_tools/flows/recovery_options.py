@@ -5,7 +5,7 @@ import os
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
-from torc_tools.flows.recovery import Request
+from torc_tools.flows.recovery_steps import Request
 from torc_tools.shell import options
 
 

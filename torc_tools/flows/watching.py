@@ -10,8 +10,8 @@ from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, recovery
-from torc_tools.flows.recovery import Request, Voice
+from torc_tools.flows import fold, recovery_steps
+from torc_tools.flows.recovery_steps import Request, Voice
 from torc_tools.shell import lease, liveness, pipeline, queries, waking, watchlog, watchstate, workers
 
 
@@ -128,7 +128,7 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
     """Look and do what is next; give what to wait for then, or how it ended."""
     watcher.held.renew(after_s=lease.BEAT_S)
     _hear_of_children(watcher)
-    recovery.sync(watcher.request, watcher.voice)
+    recovery_steps.sync(watcher.request, watcher.voice)
     view = _look(watcher, state)
     if watcher.show_counts:
         watcher.log.say(recovery_text.counts_line(view.seen.counts))
@@ -185,7 +185,7 @@ def _hear_of_children(watcher: Watch) -> None:
 
 def _start(watcher: Watch, state: dict[str, Any], memory: pace.Memory) -> Pause:
     """Let the workflow go on: torc-run in a session of its own, which outlives us."""
-    process = pipeline.background(recovery.restart_stage(watcher.request), watcher.log.fd)
+    process = pipeline.background(recovery_steps.restart_stage(watcher.request), watcher.log.fd)
     watcher.children.append(process)
     child = (liveness.me()[0], process.pid, liveness.start_ticks(process.pid))
     state["child"] = child
@@ -199,8 +199,8 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, seen: pa
     say(f"Workflow {request.workflow_id} is complete")
     say_all(say, recovery_text.failures(seen.counts))
     say_all(say, ["", recovery_text.attempt(step.attempt, watcher.policy.max_retries), ""])
-    raw = recovery.planned(request, watcher.voice)
-    found = recovery.adjustments(raw)
+    raw = recovery_steps.planned(request, watcher.voice)
+    found = recovery_steps.adjustments(raw)
     counts = recovery_text.plan(found)
     say_all(say, recovery_text.proposals(found, dry_run=False))
     if not counts.again:
@@ -208,7 +208,7 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, seen: pa
         _keep(watcher, state)
         return Ended(exits.EMPTY)
     say_all(say, ["", "Resetting failed jobs..."])
-    done = recovery.carry_out(request, watcher.voice, raw)
+    done = recovery_steps.carry_out(request, watcher.voice, raw)
     say(f"  Reset {done.named} job(s)")
     say("Restarting the workflow here...")
     pause = _start(watcher, state, pace.started(pace.recovered(_memory(state), seen), seen))
@@ -257,7 +257,7 @@ def _reasons(watcher: Watch) -> list[str]:
     request = watcher.request
     stage = ["torc-status", *request.store_options, "--format", "jsonl", str(request.workflow_id)]
     ran = pipeline.run(stage, hear=watcher.voice.hear)
-    summaries = [each for each in recovery.parse(ran.stdout) if each["type"] == "summary"]
+    summaries = [each for each in recovery_steps.parse(ran.stdout) if each["type"] == "summary"]
     return [f"  {reason.get('text')}" for each in summaries for reason in each.get("reasons") or ()]
 
 

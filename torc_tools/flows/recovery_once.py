@@ -8,8 +8,8 @@ from torc_tools import exits
 from torc_tools.core import recovery_text
 from torc_tools.core.recovery_text import Plan, say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery
-from torc_tools.flows.recovery import Done, Request, Voice
+from torc_tools.flows import recovery_steps
+from torc_tools.flows.recovery_steps import Done, Request, Voice
 from torc_tools.records import Record
 from torc_tools.shell import lease, output, pipeline, stream
 
@@ -28,17 +28,17 @@ def recover(request: Request, held: lease.Lease, *, interactive: bool, restart: 
     """Recover once. Raises Failure(1) where a precondition or the hook stops it, and what a stage fails with."""
     stream.stdout()  # closed: said before anything is done
     voice = Voice(beat=lambda: held.renew(after_s=lease.BEAT_S))
-    recovery.sync(request, voice)
-    seen = recovery.look(request)
-    verdict = recovery.judge(seen)
+    recovery_steps.sync(request, voice)
+    seen = recovery_steps.look(request)
+    verdict = recovery_steps.judge(seen)
     if verdict == "nothing":
         stream.say(recovery_text.NOTHING)
         return Outcome(exits.OK)
     if verdict == "run":
         return _go_on(request, seen.counts["ready"], restart=restart)
-    raw, path = recovery.planned(request, voice), None
+    raw, path = recovery_steps.planned(request, voice), None
     if interactive:
-        raw, path = recovery.edited(request, raw)
+        raw, path = recovery_steps.edited(request, raw)
     return _with_plan(request, voice, raw, path, restart=restart)
 
 
@@ -46,13 +46,13 @@ def _go_on(request: Request, ready: int, *, restart: bool) -> Outcome:
     """Go on with a recovery that had come as far as the reset."""
     stream.say(f"{ready} job(s) are ready, and no worker runs: the workflow goes on.")
     if not restart:
-        stream.say(NOT_RESTARTED.format(pipeline.text(recovery.restart_stage(request))))
+        stream.say(NOT_RESTARTED.format(pipeline.text(recovery_steps.restart_stage(request))))
     return Outcome(exits.OK, restart=restart)
 
 
 def _with_plan(request: Request, voice: Voice, raw: bytes, path: str | None, *, restart: bool) -> Outcome:
     """Carry out a plan; `path` is the file that it was edited in."""
-    found = recovery.adjustments(raw)
+    found = recovery_steps.adjustments(raw)
     if path is not None and not found:
         os.unlink(path)
         stream.say("The plan is empty: nothing is recovered.")
@@ -63,11 +63,11 @@ def _with_plan(request: Request, voice: Voice, raw: bytes, path: str | None, *, 
         return _nothing(request, counts, path, restart=restart)
     stream.say(f"Resetting {counts.again} job(s) for retry...")
     try:
-        done = recovery.carry_out(request, voice, raw)
+        done = recovery_steps.carry_out(request, voice, raw)
     except Failure as failure:
         raise Failure(failure.status, failure.message + (f"; the plan is kept in '{path}'" if path else "")) from None
     _forget(path)
-    ending = RESTARTED if restart else NOT_RESTARTED.format(pipeline.text(recovery.restart_stage(request)))
+    ending = RESTARTED if restart else NOT_RESTARTED.format(pipeline.text(recovery_steps.restart_stage(request)))
     _tell(request, counts, done, ending)
     return Outcome(_receipt(done), restart=restart)
 
@@ -75,7 +75,7 @@ def _with_plan(request: Request, voice: Voice, raw: bytes, path: str | None, *, 
 def _nothing(request: Request, counts: Plan, path: str | None, *, restart: bool) -> Outcome:
     """End a recovery that runs no failed job again; jobs that an interrupted one left ready go on all the same."""
     _forget(path)
-    ready = recovery.look(request).counts["ready"]
+    ready = recovery_steps.look(request).counts["ready"]
     if ready:
         return _go_on(request, ready, restart=restart)
     say_all(stream.say, recovery_text.nothing_recoverable(request.workflow_id, counts))
@@ -115,7 +115,7 @@ def _receipt(done: Done) -> int:
 
 def restart(request: Request, outcome: Outcome) -> int:
     """Let the workflow go on in the foreground; that jobs fail again is no failure of the recovery."""
-    status = pipeline.foreground(recovery.restart_stage(request))
+    status = pipeline.foreground(recovery_steps.restart_stage(request))
     if status in (exits.OK, exits.EMPTY):
         return outcome.status
     stream.say(f"torc-recover: the workflow was recovered but not run: torc-run failed with exit code {status}")
@@ -124,33 +124,33 @@ def restart(request: Request, outcome: Outcome) -> int:
 
 def show(request: Request, *, restart: bool) -> int:
     """Print the commands of a recovery as a line for a shell."""
-    stream.stdout().write((recovery.printed(request, restart=restart) + "\n").encode(errors="surrogateescape"))
+    stream.stdout().write((recovery_steps.printed(request, restart=restart) + "\n").encode(errors="surrogateescape"))
     return exits.OK
 
 
 def preview(request: Request, *, restart: bool) -> int:
     """Say what a recovery would do; the store stays as it is, byte for byte. All stages start at once."""
-    recovery.hook(request)
+    recovery_steps.hook(request)
     heard: list[str] = []
-    sync = pipeline.Pipe(recovery.sync_stage(request))
-    plan = pipeline.Pipe(*recovery.plan_stages(request))
-    change = recovery.Changing(request, heard.append)
+    sync = pipeline.Pipe(recovery_steps.sync_stage(request))
+    plan = pipeline.Pipe(*recovery_steps.plan_stages(request))
+    change = recovery_steps.Changing(request, heard.append)
     try:
-        seen = recovery.look(request)
-        verdict = recovery.judge(seen)
-        recovery.tell_sync(request, Voice(), sync.finish().checked())
+        seen = recovery_steps.look(request)
+        verdict = recovery_steps.judge(seen)
+        recovery_steps.tell_sync(request, Voice(), sync.finish().checked())
         if verdict != "recover":
             stream.say(recovery_text.NOTHING if verdict == "nothing" else "[DRY RUN] Would restart the workflow here")
             return exits.OK
         stream.say("Diagnosing failures...")
         raw = plan.finish().checked()
-        _proposed(request, recovery.adjustments(raw))
+        _proposed(request, recovery_steps.adjustments(raw))
         done = change.finish(raw)
     finally:
         for each in (sync, plan, change):
             each.stop()
         say_all(stream.say, heard)
-    _previewed(request, recovery.counted(raw), seen.counts["ready"], restart=restart)
+    _previewed(request, recovery_steps.counted(raw), seen.counts["ready"], restart=restart)
     return _receipt(done)
 
 
