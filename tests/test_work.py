@@ -157,7 +157,8 @@ def test_return_codes(torc: Torc, work_dir: Path, line: str, code: int, number: 
 
 
 def test_a_command_that_cannot_be_started_ends_once(torc: Torc, work_dir: Path) -> None:
-    events = work(torc, workflow(work_dir), job(1, "true " + "x" * 200_000), job(2, "true"))
+    too_long = {"env": {"WORD": "x" * 200_000}}
+    events = work(torc, workflow(work_dir), job(1, "true", config=too_long), job(2, "true"))
     end = ends(events)[1, 1]
     assert (end["status"], end["return_code"], end["reason"]) == ("failed", 126, "launch_failed")
     assert "Argument list too long" in end["log_tail"]
