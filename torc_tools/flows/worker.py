@@ -272,8 +272,8 @@ class Worker:
             number = self.desk.loop.signals.pop(0)
             stream.say(f"torc-work: {signal.Signals(number).name}: stopping{' at once' if self.stopping else ''}")
             self._stop(outcome.INTERRUPTED if self.terms.requeue else outcome.END)
-        pipe = self.desk.log.pipe
-        if pipe is not None and pipe.error is not None and not self.stopping:
+        output = self.desk.log.output
+        if output is not None and output.error is not None and not self.stopping:
             self._stop(outcome.INTERRUPTED if self.terms.requeue else outcome.END)
 
     # now and then

@@ -15,7 +15,7 @@ from torc_tools.shell import layout, series, trees
 from torc_tools.shell.events import EventFile
 from torc_tools.shell.launch import Shell
 from torc_tools.shell.loop import Loop
-from torc_tools.shell.pipe import Pipe
+from torc_tools.shell.nonblocking import NonblockingOutput
 from torc_tools.shell.series import Series
 
 _LAST_TRIES_S = 2.0  # how long the last lines are tried for at the end
@@ -25,9 +25,9 @@ GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DE
 class Log:
     """Events, one line each: to the event file, to standard output, to either, to neither."""
 
-    def __init__(self, file: EventFile | None, pipe: Pipe | None) -> None:
+    def __init__(self, file: EventFile | None, output: NonblockingOutput | None) -> None:
         """Take where lines go."""
-        self.file, self.pipe = file, pipe
+        self.file, self.output = file, output
         self.count = 0
 
     def write(self, event: Record) -> None:
@@ -36,13 +36,13 @@ class Log:
         self.count += 1
         if self.file is not None:
             self.file.write(line)
-        if self.pipe is not None:
-            self.pipe.write(line)
+        if self.output is not None:
+            self.output.write(line)
 
     def frame(self, record: Record) -> None:
         """Write a begin or end line, which is for standard output alone."""
-        if self.pipe is not None:
-            self.pipe.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+        if self.output is not None:
+            self.output.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
 class Desk:
@@ -104,9 +104,9 @@ def close(desk: Desk, reason: str) -> None:
             raise Failure(exits.IO, f"cannot write events: {desk.log.file.trouble}")
     if desk.trouble:
         raise Failure(exits.IO, desk.trouble)
-    if desk.log.pipe is not None:
+    if desk.log.output is not None:
         desk.log.frame({"type": "end", "stage": "torc-work", "count": desk.log.count})
-        desk.log.pipe.drain()
+        desk.log.output.drain()
 
 
 def opening(desk: Desk, name: str, facts: Record) -> None:

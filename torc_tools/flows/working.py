@@ -17,7 +17,7 @@ from torc_tools.shell import layout, liveness, machine, procs, stream
 from torc_tools.shell.claims import Claims
 from torc_tools.shell.events import EventFile, Siblings
 from torc_tools.shell.loop import Loop
-from torc_tools.shell.pipe import Pipe
+from torc_tools.shell.nonblocking import NonblockingOutput
 
 _SLURM_HEADROOM_S = 60.0
 
@@ -134,10 +134,10 @@ def _facts(args: argparse.Namespace, workflow: Record, terms: Terms, slurm_job_i
 
 
 def _log(workflow: Record, name: str, loop: Loop, *, real: bool, quiet: bool) -> Log:
-    pipe = None if quiet else Pipe(loop)
+    output = None if quiet else NonblockingOutput(loop)
     path = os.path.join(layout.events_dir(workflow["output_dir"]), f"{name}.jsonl")
     try:
-        return Log(EventFile(path) if real else None, pipe)
+        return Log(EventFile(path) if real else None, output)
     except OSError as error:
         raise Failure(exits.IO, f"cannot make '{path}': {error.strerror}") from None
 

@@ -9,7 +9,7 @@ from torc_tools.shell.loop import Loop
 _PIECE = 4096  # a pipe that is ready takes this much without blocking (PIPE_BUF)
 
 
-class Pipe:
+class NonblockingOutput:
     """Writes lines to standard output as its reader takes them. `error` says why it is no longer written."""
 
     def __init__(self, loop: Loop) -> None:
