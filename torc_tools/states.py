@@ -25,3 +25,5 @@ SETTLED = DONE | {DISABLED}  # nothing of the workflow waits for it
 WAITING = frozenset({UNINITIALIZED, BLOCKED, READY})  # not started
 ACTIVE = frozenset({PENDING, RUNNING})  # a worker has it
 RECOVERABLE = frozenset({FAILED, TERMINATED})  # what diagnosis looks at
+
+LOST_CODE = -128  # torc's return code of an attempt whose end nobody saw: the job was lost with its worker

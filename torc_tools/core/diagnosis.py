@@ -50,7 +50,7 @@ CODES = {  # return code -> what it means by convention, and a verdict where tha
     139: ("crashed, SIGSEGV", None),
     143: ("told to end, SIGTERM", None),
     152: ("runtime limit, SIGXCPU", None),
-    -128: ("no worker reported an end", ("orphan", "likely")),
+    states.LOST_CODE: ("no worker reported an end", ("orphan", "likely")),
 }
 KILLS = frozenset({129, 130, 137, 138, 140, 143, 152})  # 128 + HUP INT KILL USR1 USR2 TERM XCPU: ended from outside
 NEAR_RUNTIME = 90  # percent of the runtime from which a kill counts as a timeout (the seeds' 10 percent)

@@ -19,7 +19,6 @@ from torc_tools.shell.journal import Change
 LAST_S = 5.0  # how long a worker has after SIGTERM
 _COMMAND = "torc-cancel"
 _WHY = {"reason": "canceled"}
-_NEVER = -128  # the return code of an attempt whose end nobody saw
 _LOOK_S = 0.2
 
 
@@ -106,7 +105,7 @@ def _cancel_orphans(
         leftovers.kill(workflow, lives, workers.killed(db, workflow_id))
     nothing = [None] * len(MEASURED)
     rows = [
-        (*life, states.CANCELED, _NEVER, *nothing, job["worker"], {"reason": "canceled"})
+        (*life, states.CANCELED, states.LOST_CODE, *nothing, job["worker"], {"reason": "canceled"})
         for life, job in zip(lives, lost, strict=True)
     ]
     folding.save_results(db, workflow_id, rows)

@@ -14,8 +14,6 @@ from torc_tools.flows import fold
 from torc_tools.records import Record
 from torc_tools.shell import folding, journal, layout, leftovers, queries, store, workers
 
-LOST = -128  # torc's return code for a job that went with its allocation
-
 
 def reconcile(
     db: sqlite3.Connection, workflow_id: int, command: str, *, requeue: bool, dry_run: bool = False
@@ -50,7 +48,7 @@ def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[s
     folding.save_results(
         db,
         workflow_id,
-        [(*_life(job), states.FAILED, LOST, *nothing, job["worker"], {"reason": "lost"}) for job in lost],
+        [(*_life(job), states.FAILED, states.LOST_CODE, *nothing, job["worker"], {"reason": "lost"}) for job in lost],
     )
     moves = {job["job_id"]: (after, job["attempt_id"] + (after == states.READY), None) for job in lost}
     folding.save_moves(db, moves)

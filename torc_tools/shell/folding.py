@@ -16,8 +16,8 @@ INSERT INTO result (workflow_id, job_id, run_id, attempt_id, {_LATER})
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (job_id, run_id, attempt_id) DO UPDATE
 SET ({_LATER}) = ({", ".join("excluded." + name.strip() for name in _LATER.split(","))})
-WHERE result.return_code = -128
-"""  # the truth, late, wins over the -128 that stood for a job lost with its worker
+WHERE result.return_code = {states.LOST_CODE}
+"""  # the truth, late, wins over what stood for a job lost with its worker
 _WORKER = ("allocation_id", "slurm_job_id", "hostname", "pid", "pid_start", "started_at", "heartbeat_at", "ended_at")
 
 
