@@ -26,10 +26,10 @@ def show(args: argparse.Namespace, job_id: int) -> int:
     named = logs.named(output_dir, (workflow_id, job_id, run, attempt), wanted)
     printer = _Printer(titles=len(wanted) > 1)
     if not args.follow:
-        for log in logs.need(named, job_id):
-            printer.open(log)
-            for piece in logs.read(log.path, logs.tail_offset(log.path, args.tail)):
-                printer.show(log, piece)
+        for path in logs.need(named, job_id):
+            printer.open(path)
+            for piece in logs.read(path, logs.tail_offset(path, args.tail)):
+                printer.show(path, piece)
         return exits.OK
     logs.follow(named, args.tail, lambda: _over(args, job, (run, attempt)), printer.show)
     logs.need(named, job_id)
@@ -71,16 +71,16 @@ class _Printer:
 
     def __init__(self, *, titles: bool) -> None:
         self._titles = titles
-        self._last: logs.Log | None = None
+        self._last: str | None = None
 
-    def open(self, log: logs.Log) -> None:
-        """Say that what follows is from `log`, unless the bytes before were, too."""
-        if log != self._last:
-            self._last = log
+    def open(self, path: str) -> None:
+        """Say that what follows is from `path`, unless the bytes before were, too."""
+        if path != self._last:
+            self._last = path
             if self._titles:
-                stream.say(f"==> {log.path} <==")
+                stream.say(f"==> {path} <==")
 
-    def show(self, log: logs.Log, piece: bytes) -> None:
-        """Write a piece of `log`."""
-        self.open(log)
+    def show(self, path: str, piece: bytes) -> None:
+        """Write a piece of `path`."""
+        self.open(path)
         output.raw(piece)

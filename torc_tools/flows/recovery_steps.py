@@ -54,10 +54,9 @@ class Look(NamedTuple):
 
 
 class Done(NamedTuple):
-    """What was carried out: named jobs that were reset, dependents that were reset with them, the records written."""
+    """What was carried out: how many named jobs were reset, and the records to write."""
 
     named: int
-    dependents: int
     stdout: bytes
 
 
@@ -233,7 +232,7 @@ def _done(workflow_id: int, applied: bytes, reset: bytes) -> Done:
     named = reset.count(b'"because":"named"')
     framed = [orjson.dumps(records.begin("torc-recover", workflow_id)), *lines]
     framed.append(orjson.dumps({"type": "end", "stage": "torc-recover", "count": len(lines)}))
-    return Done(named, reset.count(b'"because":"dependent"'), b"\n".join(framed) + b"\n")
+    return Done(named, b"\n".join(framed) + b"\n")
 
 
 def adjustments(raw: bytes) -> list[Record]:

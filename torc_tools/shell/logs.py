@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from torc_tools import exits
 from torc_tools.exits import Failure
@@ -16,30 +15,22 @@ ASK_S = 1.0  # how long before it asks again whether the job has ended
 Ids = tuple[int, int, int, int]  # workflow, job, run, attempt
 
 
-class Log(NamedTuple):
-    """One output file of an attempt: its path and what it holds (stdout, stderr, both)."""
-
-    path: str
-    holds: str
-
-
-def named(output_dir: str, ids: Ids, wanted: Sequence[str]) -> list[Log]:
-    """Give the files that may hold the `wanted` streams ('stdout', 'stderr') of an attempt, there or not."""
-    logs = [Log(layout.stdio_path(output_dir, ids, "log"), "both")]
+def named(output_dir: str, ids: Ids, wanted: Sequence[str]) -> list[str]:
+    """Give the paths of what may hold the `wanted` streams ('stdout', 'stderr') of an attempt, there or not."""
     suffixes = {"stdout": "o", "stderr": "e"}
-    return logs + [Log(layout.stdio_path(output_dir, ids, suffixes[each]), each) for each in wanted]
+    return [layout.stdio_path(output_dir, ids, suffix) for suffix in ("log", *map(suffixes.__getitem__, wanted))]
 
 
-def existing(logs: Sequence[Log]) -> list[Log]:
-    """Give those of `logs` that are there."""
-    return [log for log in logs if os.path.exists(log.path)]
+def existing(paths: Sequence[str]) -> list[str]:
+    """Give those of `paths` that are there."""
+    return [path for path in paths if os.path.exists(path)]
 
 
-def need(logs: Sequence[Log], job_id: int) -> list[Log]:
-    """Give those of `logs` that are there; Failure(66) names the last one where none is."""
-    found = existing(logs)
+def need(paths: Sequence[str], job_id: int) -> list[str]:
+    """Give those of `paths` that are there; Failure(66) names the last one where none is."""
+    found = existing(paths)
     if not found:
-        raise Failure(exits.NO_INPUT, f"job {job_id} has no output: no such file '{logs[-1].path}'")
+        raise Failure(exits.NO_INPUT, f"job {job_id} has no output: no such file '{paths[-1]}'")
     return found
 
 
@@ -74,21 +65,21 @@ def tail_offset(path: str, lines: int | None) -> int:
 
 
 def follow(
-    logs: Sequence[Log], lines: int | None, ended: Callable[[], bool], show: Callable[[Log, bytes], None]
+    paths: Sequence[str], lines: int | None, ended: Callable[[], bool], show: Callable[[str, bytes], None]
 ) -> None:
-    """Show the bytes of `logs` as they come, until the job has `ended`; what it wrote last is shown, too.
+    """Show the bytes of the files at `paths` as they come, until the job has `ended`; what it wrote last is shown, too.
 
-    Files that are not there yet are waited for. Each piece goes to `show`, with the file it is from.
+    Files that are not there yet are waited for. Each piece goes to `show`, with the path it is from.
     """
     offsets: dict[str, int] = {}
     over, asked = ended(), time.monotonic()
     while True:
-        for log in existing(logs):
-            if log.path not in offsets:
-                offsets[log.path] = tail_offset(log.path, lines)
-            for piece in read(log.path, offsets[log.path]):
-                offsets[log.path] += len(piece)
-                show(log, piece)
+        for path in existing(paths):
+            if path not in offsets:
+                offsets[path] = tail_offset(path, lines)
+            for piece in read(path, offsets[path]):
+                offsets[path] += len(piece)
+                show(path, piece)
         if over:
             return
         time.sleep(LOOK_S)
