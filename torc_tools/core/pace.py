@@ -7,9 +7,10 @@ machine, or an allocation. Nothing is called a success but every job completed (
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from torc_tools.core import standing
+
 MOVING = ("uninitialized", "ready", "pending", "running")  # states that a worker may still move by itself
 RECOVERABLE = ("failed", "terminated")
-FINE = ("completed", "disabled")
 
 
 class Policy(NamedTuple):
@@ -87,16 +88,20 @@ def moving(counts: Mapping[str, int]) -> int:
     return sum(counts[name] for name in MOVING)
 
 
-def complete(counts: Mapping[str, int], *, is_canceled: bool = False) -> bool:
-    """Say whether nothing moves any more. Blocked jobs do not count where all that could free them has ended."""
+def at_rest(counts: Mapping[str, int], *, is_canceled: bool = False) -> bool:
+    """Say whether nothing will move any more by itself.
+
+    More than standing's is_complete: blocked and pending_failed jobs rest, too, where nothing is left to free them, and
+    so does all of a canceled workflow.
+    """
     return is_canceled or not moving(counts)
 
 
 def decide(policy: Policy, seen: Seen, memory: Memory) -> Step:
     """Give the next step of a watcher."""
-    if all(not number for name, number in seen.counts.items() if name not in FINE):
+    if standing.outcome(seen.counts)["is_success"]:
         return Wait(_soon(policy)) if seen.capacity else Done(seen.counts["completed"])
-    if not complete(seen.counts, is_canceled=seen.is_canceled):
+    if not at_rest(seen.counts, is_canceled=seen.is_canceled):
         return _unfinished(policy, seen, memory)
     if seen.capacity:
         return Wait(_soon(policy))

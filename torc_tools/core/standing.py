@@ -41,10 +41,12 @@ class Facts(NamedTuple):
 
 
 def outcome(counts: Mapping[str, int]) -> dict[str, bool]:
-    """Say from the counts by state: is_complete (nothing can move any more), is_success (all completed or disabled)."""
-    alive = {name for name, count in counts.items() if count}
-    settled = {states.NAMES[number] for number in states.SETTLED}
-    return {"is_complete": alive <= settled, "is_success": alive <= {"completed", "disabled"}}
+    """Judge the counts of jobs by state: the one place that says what a workflow's end and its success are.
+
+    is_complete: every job is completed, failed, canceled, terminated or disabled. is_success: completed or disabled.
+    """
+    found = {states.NUMBERS[name] for name, count in counts.items() if count}
+    return {"is_complete": found <= states.SETTLED, "is_success": found <= {states.COMPLETED, states.DISABLED}}
 
 
 def word(summary: Record) -> str:

@@ -118,13 +118,13 @@ def judge(seen: Look) -> str:
     Where no worker lives, ready jobs are what an interrupted recovery or run left: nobody else will run them.
     Raises Failure(1) with torc's words where the workflow still moves by itself.
     """
-    complete = pace.complete(seen.counts, is_canceled=bool(seen.workflow["is_canceled"]))
+    at_rest = pace.at_rest(seen.counts, is_canceled=bool(seen.workflow["is_canceled"]))
     failed = sum(seen.counts[name] for name in pace.RECOVERABLE)
     if seen.live:
-        raise Failure(exits.EMPTY, recovery_text.WORKERS if complete else recovery_text.NOT_COMPLETE)
+        raise Failure(exits.EMPTY, recovery_text.WORKERS if at_rest else recovery_text.NOT_COMPLETE)
     if failed:
         return "recover"
-    if complete:
+    if at_rest:
         return "nothing"
     if seen.workflow["run_id"] > 1:
         return "run"

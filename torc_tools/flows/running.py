@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from torc_tools import exits
+from torc_tools.core import standing
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, orphans, summing
 from torc_tools.records import Record
@@ -42,9 +43,7 @@ def run_here(db: sqlite3.Connection, path: str, workflow_id: int, options: list[
 
 def outcome(db: sqlite3.Connection, workflow_id: int) -> int:
     """Give 0 where every job is completed (or disabled), else 1."""
-    counts = queries.counts(db, workflow_id)
-    done = counts["completed"] + counts["disabled"]
-    return exits.OK if done == sum(counts.values()) else exits.EMPTY
+    return exits.OK if standing.outcome(queries.counts(db, workflow_id))["is_success"] else exits.EMPTY
 
 
 def _refuse_missing(db: sqlite3.Connection, workflow: Record) -> None:
