@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = stream.whole(stream.read(args.file), adjusting.check)
     named = {record.get("workflow_id") for record in found if record["type"] == "adjustment"}
     workflow_id = named.pop() if len(named) == 1 else None
-    db = fold.opened(options.store_path(args), workflow_id, copy=args.dry_run)
+    db = fold.opened(options.store_path(args), workflow_id, copy=args.dry_run, writes=True)
     out, refused = applying.apply(db, found, dry_run=args.dry_run)
     for line in refused:
         stream.say(f"{PROG}: {line}")

@@ -30,7 +30,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Cancel, then write the `summary` of what is left."""
     args = parser().parse_args(argv)
-    db = fold.opened(options.store_path(args), args.workflow_id, read_only=args.dry_run, copy=args.dry_run)
+    db = fold.opened(options.store_path(args), args.workflow_id, copy=args.dry_run, writes=True)
     if args.job_ids:
         canceling.cancel_jobs(db, args.workflow_id, args.job_ids, args.grace, dry_run=args.dry_run)
     else:

@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = [] if _choosing(args) else stream.whole(stream.read(args.file), resetting.check)
     names = [name for record in found if record["type"] in resetting.NAMING for name in resetting.names(record)]
     workflow_id = args.workflow_id or _workflow_of(args, names)
-    db = fold.opened(options.store_path(args), workflow_id, copy=args.dry_run)
+    db = fold.opened(options.store_path(args), workflow_id, copy=args.dry_run, writes=True)
     chosen = _chosen(db, args) if _choosing(args) else names
     done, refused = flow.reset(db, chosen, force=args.force, dry_run=args.dry_run, show=_show)
     for line in refused:

@@ -72,7 +72,7 @@ def _opened(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, in
     if args.output_dir:
         raise Failure(exits.USAGE, f"-o is for a new workflow, and {args.what} is stored already")
     workflow_id = options.operand(args.what)
-    return fold.opened(path, workflow_id), workflow_id
+    return fold.opened(path, workflow_id, writes=True), workflow_id
 
 
 def _created(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, int]:

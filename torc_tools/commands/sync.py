@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit status."""
     args = parser().parse_args(argv)
-    db = fold.opened(options.store_path(args), args.workflow_id, copy=args.dry_run)
+    db = fold.opened(options.store_path(args), args.workflow_id, copy=args.dry_run, writes=True)
     summary = orphans.reconcile(db, args.workflow_id, "torc-sync", requeue=False, dry_run=args.dry_run)
     summary["dry_run"] = args.dry_run
     return output.emit(records.framed("torc-sync", args.workflow_id, [summary]), args)

@@ -44,7 +44,7 @@ def edit(args: argparse.Namespace, job_ids: Sequence[int]) -> tuple[sqlite3.Conn
     """
     if not job_ids:
         return None, None
-    db, workflow_id = looking.at_jobs(args, job_ids)
+    db, workflow_id = looking.at_jobs(args, job_ids, writes=True)
     with store.transaction(db):
         jobs = list(queries.jobs(db, queries.among("j.job_id", job_ids)))
         _refuse(jobs, args)

@@ -15,14 +15,17 @@ from torc_tools.shell import eventlog, folding, queries, store, stream
 BATCH = 20_000  # results held in memory before they are written
 
 
-def opened(path: str, workflow_id: int | None, *, read_only: bool = False, copy: bool = False) -> sqlite3.Connection:
+def opened(
+    path: str, workflow_id: int | None, *, read_only: bool = False, copy: bool = False, writes: bool = False
+) -> sqlite3.Connection:
     """Open the store at `path` with the news of `workflow_id` (None: of every workflow) folded in.
 
     read_only leaves every byte on disk as it was: where there is something to fold, the answer is a copy in memory.
-    copy always gives a copy in memory, which may be written freely (dry runs). Raises Failure(66) for a missing
-    store or workflow.
+    copy always gives a copy in memory, which may be written freely (dry runs). A store that may not be written is read
+    as with read_only, unless the caller `writes`: what it changes must not get lost in memory. Raises Failure(66) for
+    a missing store or workflow.
     """
-    if copy or read_only or not os.access(path, os.W_OK):
+    if copy or read_only or not (writes or os.access(path, os.W_OK)):
         return _untouched(path, workflow_id, copy=copy)
     db = store.open_store(path)
     fold(db, workflow_id)

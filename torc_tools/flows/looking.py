@@ -12,15 +12,20 @@ from torc_tools.records import Record
 from torc_tools.shell import options, output, store
 
 
-def at_workflow(args: argparse.Namespace, workflow_id: int | None = None) -> sqlite3.Connection:
+def at_workflow(
+    args: argparse.Namespace, workflow_id: int | None = None, *, writes: bool = False
+) -> sqlite3.Connection:
     """Open the store that `args` name, new events of the workflow (None: of every one) folded in.
 
-    With --read-only they are folded in memory alone. Raises Failure(66) for a missing store or workflow.
+    With --read-only they are folded in memory alone; `writes` says that the caller changes the store. Raises
+    Failure(66) for a missing store or workflow.
     """
-    return fold.opened(options.store_path(args), workflow_id, read_only=args.read_only)
+    return fold.opened(options.store_path(args), workflow_id, read_only=args.read_only, writes=writes)
 
 
-def at_jobs(args: argparse.Namespace, job_ids: Sequence[int]) -> tuple[sqlite3.Connection, int]:
+def at_jobs(
+    args: argparse.Namespace, job_ids: Sequence[int], *, writes: bool = False
+) -> tuple[sqlite3.Connection, int]:
     """Open the store at the workflow of `job_ids`, and give its id.
 
     Raises Failure(66) where a job is missing and Failure(2) where the jobs are of more than one workflow.
@@ -28,7 +33,7 @@ def at_jobs(args: argparse.Namespace, job_ids: Sequence[int]) -> tuple[sqlite3.C
     db = store.open_reader(options.store_path(args))
     workflow_id = workflow_of(db, job_ids)
     db.close()
-    return at_workflow(args, workflow_id), workflow_id
+    return at_workflow(args, workflow_id, writes=writes), workflow_id
 
 
 def workflow_of(db: sqlite3.Connection, job_ids: Sequence[int]) -> int:
