@@ -16,8 +16,8 @@ MOST_MEMORY = 2**60  # bytes: what a request may grow to where the policy has no
 MOST_RUNTIME = 2**40  # seconds
 MOST = 2**62  # what a record may hold
 
-NOT_THE_JOBS = frozenset({"allocation_end", "interrupted", "preempted"})  # run again as is, as often as it takes
-FAULTS = frozenset({"node_fail", "launch_fail", "orphan"})  # run again as is, until it looks like the job's doing
+NOT_THE_JOBS = frozenset({"interrupted", "preempted"})  # run again as is, as often as it takes
+FAULTS = frozenset({"allocation_end", "node_fail", "launch_fail", "orphan"})  # run again as is, a few times
 ADVICE = {  # known causes that no memory and no time mends
     "gpu_oom": "GPU memory was full: host memory does not help, a smaller batch or a larger GPU does",
     "storage": "storage was full or not writable: make room, then try again",
@@ -82,8 +82,8 @@ def _unknown(cause: str, diagnosis: Record, policy: Policy, failures: int) -> Ou
     if policy.retry_unknown:
         return Outcome("retry", "unknown failure cause: tried again on request")
     if cause in FAULTS or (cause == "transient" and failures >= TRIES):
-        words = cause.replace("_", " ")
-        return _held("repeated", f"{words} {failures} times: the job itself is suspected", "--retry-unknown")
+        suspicion = "it needs a longer allocation" if cause == "allocation_end" else "the job itself is suspected"
+        return _held("repeated", f"{cause.replace('_', ' ')} {failures} times: {suspicion}", "--retry-unknown")
     if cause in ADVICE:
         return _held(cause, ADVICE[cause], "--retry-unknown")
     detail = "" if cause in ("unknown", "oom", "timeout") else f" ({cause.replace('_', ' ')})"
