@@ -66,6 +66,18 @@ def command(name: str) -> list[str]:
     return [sys.executable, "-P", "-m", f"torc_tools.commands.{short.replace('-', '_')}"]
 
 
+def said(done: "subprocess.CompletedProcess[bytes]") -> list[str]:
+    """Give the lines that a command wrote to standard error."""
+    return done.stderr.decode().splitlines()
+
+
+def script(path: Path, text: str) -> Path:
+    """Write a program for the shell; give its path."""
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
 @pytest.fixture
 def work_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give an empty folder with a space and a quote in its name, and go there."""

@@ -1,7 +1,12 @@
-"""A small store as it looks after a first run: one job done, one out of memory, one too long, one bug, dependents."""
+"""A small store as it looks after a first run: one job done, one out of memory, one too long, one bug, dependents.
 
+And what tests do with any store from outside: SQL on it, its contents as text.
+"""
+
+import contextlib
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -61,6 +66,18 @@ def fill(db: sqlite3.Connection, folder: Path) -> None:
         " VALUES (1, ?, 1, 1, ?, ?, 1700000000.0, 1700000100.0, ?, ?, ?, ?, 1, 'w', ?)",
         [(*row[:-1], orjson.dumps(row[-1]).decode()) for row in RESULTS],
     )
+
+
+def execute(path: Path | str, *statements: str) -> list[tuple[Any, ...]]:
+    """Run SQL on a store, in one transaction; give the rows of all statements."""
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        return [row for statement in statements for row in db.execute(statement)]
+
+
+def dump(path: Path | str) -> list[str]:
+    """Give everything that a store holds, as SQL."""
+    with contextlib.closing(sqlite3.connect(path)) as db:
+        return list(db.iterdump())
 
 
 SPEC = """\

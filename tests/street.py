@@ -3,11 +3,11 @@
 In the first run they hold what they have until they are stopped, so that a slow machine sees the same failures.
 """
 
-import contextlib
 import hashlib
-import sqlite3
 from pathlib import Path
 from typing import Any
+
+import prepared
 
 SPEC = """\
 name: street
@@ -44,8 +44,7 @@ def write(folder: Path, *, bug: bool = True) -> Path:
 
 def query(sql: str) -> list[tuple[Any, ...]]:
     """Ask ./torc.db."""
-    with contextlib.closing(sqlite3.connect("torc.db")) as db:
-        return db.execute(sql).fetchall()
+    return prepared.execute("torc.db", sql)
 
 
 def statuses() -> dict[str, str]:
@@ -62,10 +61,9 @@ def limits() -> dict[str, tuple[int, int]]:
     return {name: (memory, runtime) for name, memory, runtime in query(sql)}
 
 
-def dump() -> str:
+def dump() -> list[str]:
     """Give everything that ./torc.db holds, as SQL."""
-    with contextlib.closing(sqlite3.connect("torc.db")) as db:
-        return "\n".join(db.iterdump())
+    return prepared.dump("torc.db")
 
 
 def digest(path: Path) -> str:

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prepared import GIB, prepare
+from prepared import GIB, dump, execute, prepare
 
 from torc_tools.core import adjusting
 from torc_tools.core.adjusting import Life
@@ -21,16 +21,6 @@ def adjustment(job_id=2, **fields):
     return {"type": "adjustment", "job_ids": [job_id], "new_memory": "3g", **fields}
 
 
-def dump(path: Path) -> list[str]:
-    with sqlite3.connect(path) as db:
-        return list(db.iterdump())
-
-
-def rows(path: Path, query: str) -> list[tuple]:
-    with sqlite3.connect(path) as db:
-        return db.execute(query).fetchall()
-
-
 def lines(output: bytes) -> list[dict]:
     return [orjson.loads(line) for line in output.splitlines()]
 
@@ -40,7 +30,7 @@ def street(torc, *more: str) -> bytes:
 
 
 def requests(path: Path) -> dict[int, tuple]:
-    found = rows(
+    found = execute(
         path,
         "SELECT j.job_id, r.memory_bytes, r.runtime_s FROM job j LEFT JOIN resource_requirements r"
         " USING (resource_requirements_id)",
@@ -58,9 +48,9 @@ def test_only_the_failing_jobs_grow(torc, store_file) -> None:
     assert {job: after[job] for job in (1, 4, 5, 6)} == {job: before[job] for job in (1, 4, 5, 6)}
     applied = [record for record in lines(done.stdout) if record["type"] == "applied"]
     assert [(record["job_ids"], record["copied"]) for record in applied] == [([2], False), ([3], True)]
-    assert rows(store_file, "SELECT name, num_cpus FROM resource_requirements WHERE resource_requirements_id = 3") == [
-        ("small_j3", 1)
-    ]
+    assert execute(
+        store_file, "SELECT name, num_cpus FROM resource_requirements WHERE resource_requirements_id = 3"
+    ) == [("small_j3", 1)]
 
 
 def test_a_held_adjustment_and_strangers_pass_through_in_order(torc, store_file) -> None:
@@ -83,7 +73,7 @@ def test_twice_is_once(torc, store_file) -> None:
 
 def test_every_change_is_in_the_journal_with_its_reason(torc, store_file) -> None:
     done = torc("apply", input=street(torc))
-    journal = rows(store_file, "SELECT change_id, subject, subject_id, why, before, after FROM change ORDER BY 1")
+    journal = execute(store_file, "SELECT change_id, subject, subject_id, why, before, after FROM change ORDER BY 1")
     assert [row[:3] for row in journal] == [
         (1, "resource_requirements", 2),
         (2, "resource_requirements", 3),
@@ -129,11 +119,11 @@ def test_a_stale_adjustment_is_refused_and_the_others_are_not(torc, store_file, 
 
 
 def test_another_workflows_job_is_refused(torc, store_file) -> None:
-    with sqlite3.connect(store_file) as db:
-        db.execute(
-            "INSERT INTO workflow (token, name, created_at, output_dir, submission_dir, config)"
-            " VALUES ('x', 'y', 1.0, '/nowhere', '/', '{}')"
-        )
+    execute(
+        store_file,
+        "INSERT INTO workflow (token, name, created_at, output_dir, submission_dir, config)"
+        " VALUES ('x', 'y', 1.0, '/nowhere', '/', '{}')",
+    )
     done = torc("apply", input=orjson.dumps(adjustment(workflow_id=2)))
     assert (done.returncode, done.stderr) == (65, b"torc-apply: job 2: refused: not of workflow 2\n")
     assert torc("apply", input=orjson.dumps(adjustment(workflow_id=3))).returncode == 66
@@ -148,7 +138,7 @@ def test_a_job_without_requirement_gets_one_of_its_own(torc, store_file) -> None
     done = torc("apply", input=orjson.dumps(adjustment(6)))
     assert done.returncode == 0
     assert requests(store_file)[6] == [3 * GIB, None]
-    assert rows(store_file, "SELECT name FROM resource_requirements")[-1] == ("default_j6",)
+    assert execute(store_file, "SELECT name FROM resource_requirements")[-1] == ("default_j6",)
 
 
 def test_siblings_share_one_copy_and_grow_once(torc, store_file) -> None:
@@ -157,7 +147,7 @@ def test_siblings_share_one_copy_and_grow_once(torc, store_file) -> None:
     found = requests(store_file)
     assert found[3] == found[4] == [2 * GIB, 60]
     assert found[1] == found[5] == [GIB, 60]
-    assert len(rows(store_file, "SELECT * FROM resource_requirements")) == 3
+    assert len(execute(store_file, "SELECT * FROM resource_requirements")) == 3
 
 
 def test_one_adjustment_may_name_several_jobs(torc, store_file) -> None:

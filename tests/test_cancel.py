@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 import orjson
 import pytest
 from conftest import command
-from prepared import TOKEN
+from prepared import TOKEN, execute
 from waiting import until
 
 from torc_tools.shell import layout, liveness
@@ -45,14 +44,6 @@ if manner == "job":
     assert json.load(open(f"{folder}/cancel.jobs")) == {"job_id": 5, "run_id": 1, "attempt_id": 1}
 leave()
 """
-
-
-def execute(path: Path, *statements: str) -> list[Any]:
-    db = sqlite3.connect(path)
-    with db:
-        rows = [row for statement in statements for row in db.execute(statement).fetchall()]
-    db.close()
-    return rows
 
 
 def states_of(path: Path) -> list[int]:

@@ -99,10 +99,10 @@ def test_the_street_twice_is_the_street_once(torc: Torc, store_file: Path, work_
 def test_a_job_whose_adjustment_was_not_written_is_not_reset(torc: Torc, store_file: Path, work_dir: Path) -> None:
     """The plan of job 2 is stale, that of job 3 is good: 3 alone starts over."""
     plan = street(torc, *STREET[:2])[-1]
-    db = sqlite3.connect(store_file)
-    db.execute("UPDATE resource_requirements SET memory_bytes = memory_bytes + 1 WHERE resource_requirements_id = 2")
-    db.commit()
-    db.close()
+    prepared.execute(
+        store_file,
+        "UPDATE resource_requirements SET memory_bytes = memory_bytes + 1 WHERE resource_requirements_id = 2",
+    )
     applied = torc("apply", input=plan)
     assert applied.returncode == exits.DATA
     assert torc("reset", input=applied.stdout).returncode == exits.OK

@@ -1,7 +1,6 @@
 """torc-jobs: listing, what a job wrote, editing with copy on write."""
 
 import os
-import sqlite3
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 from conftest import command
 from hypothesis import given
 from hypothesis import strategies as st
+from prepared import execute
 from waiting import until
 
 from torc_tools.shell import logs
@@ -31,20 +31,8 @@ def ids(done: "subprocess.CompletedProcess[bytes]") -> list[int]:
 
 
 def changes(path: Path) -> list[tuple[Any, ...]]:
-    db = sqlite3.connect(path)
-    try:
-        rows = db.execute("SELECT command, subject, subject_id, before, after FROM change ORDER BY change_id")
-        return [(*row[:3], orjson.loads(row[3]), orjson.loads(row[4])) for row in rows]
-    finally:
-        db.close()
-
-
-def execute(path: Path, *statements: str) -> None:
-    db = sqlite3.connect(path)
-    with db:
-        for statement in statements:
-            db.execute(statement)
-    db.close()
+    rows = execute(path, "SELECT command, subject, subject_id, before, after FROM change ORDER BY change_id")
+    return [(*row[:3], orjson.loads(row[3]), orjson.loads(row[4])) for row in rows]
 
 
 LISTS = [

@@ -4,11 +4,9 @@ Where torc's answer differs, the reason stands beside the case.
 """
 
 import json
-import sqlite3
 
 import pytest
-
-from torc_tools import states
+from street import statuses
 
 
 def job(name, text="true", after=(), **more):
@@ -19,12 +17,7 @@ def run(torc, work_dir, *jobs, **more):
     """Run a workflow of jobs; give its states by name."""
     (work_dir / "s.json").write_text(json.dumps({"name": "w", "jobs": list(jobs), **more}))
     torc("torc-run", "s.json")
-    return standing()
-
-
-def standing():
-    with sqlite3.connect("torc.db") as db:
-        return {name: states.NAMES[status] for name, status in db.execute("SELECT name, status FROM job")}
+    return statuses()
 
 
 CHAIN = (job("a", "exit 3"), job("b", after="a"), job("c", after="b"), job("d", after="c"))
@@ -70,7 +63,7 @@ def test_132_and_141_a_job_that_exits_0_after_its_time_is_no_success(torc, work_
 def test_142_a_reset_of_the_failed_takes_the_dependents_and_keeps_the_rest(torc, work_dir):
     run(torc, work_dir, *CHAIN, job("other"))
     assert torc("torc-reset", "-w", 1, "--failed").returncode == 0
-    assert standing() == {"a": "ready", "b": "blocked", "c": "blocked", "d": "blocked", "other": "completed"}
+    assert statuses() == {"a": "ready", "b": "blocked", "c": "blocked", "d": "blocked", "other": "completed"}
 
 
 def test_143_only_unknown_failures(torc, work_dir):
@@ -78,7 +71,7 @@ def test_143_only_unknown_failures(torc, work_dir):
     done = torc("torc-recover", 1)
     assert done.returncode == 1
     assert b"No recoverable jobs found. 1 job(s) failed with unknown causes." in done.stderr
-    assert standing() == {"a": "failed"}
+    assert statuses() == {"a": "failed"}
 
 
 def test_144_only_unknown_failures_in_a_dry_run(torc, work_dir):
@@ -93,7 +86,7 @@ def test_n6_an_unknown_job_is_not_run_again_because_another_is_recovered(torc, w
     late = job("late", "sleep 1.2", resource_requirements="short")
     run(torc, work_dir, late, job("bug", "echo >> bugs; exit 3"), resource_requirements=limits)
     assert torc("torc-recover", 1).returncode == 0
-    assert standing() == {"late": "completed", "bug": "failed"}
+    assert statuses() == {"late": "completed", "bug": "failed"}
     assert (work_dir / "bugs").read_text() == "\n"
 
 
@@ -103,6 +96,6 @@ def test_151_a_canceled_workflow_has_nothing_left_to_run(torc, work_dir):
     (work_dir / "s.json").write_text(json.dumps({"name": "w", "jobs": [job("x"), job("y", after="x")]}))
     torc("torc-create", "s.json")
     assert torc("torc-cancel", 2).returncode == 0
-    assert standing() == {"a": "completed", "b": "failed", "x": "canceled", "y": "canceled"}
+    assert statuses() == {"a": "completed", "b": "failed", "x": "canceled", "y": "canceled"}
     assert torc("torc-run", 2).returncode == 1
-    assert standing()["x"] == "canceled"
+    assert statuses()["x"] == "canceled"

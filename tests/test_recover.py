@@ -4,8 +4,6 @@ import contextlib
 import os
 import re
 import signal
-import sqlite3
-import stat
 import subprocess
 from pathlib import Path
 
@@ -13,7 +11,8 @@ import orjson
 import pytest
 import street
 import waiting
-from conftest import Torc, command
+from conftest import Torc, command, said, script
+from prepared import execute
 
 from torc_tools.shell import liveness, store
 
@@ -32,21 +31,10 @@ def records(output: bytes) -> list[dict[str, object]]:
     return [orjson.loads(line) for line in output.splitlines()]
 
 
-def script(path: Path, text: str) -> Path:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
-
-
-def said(done: "subprocess.CompletedProcess[bytes]") -> list[str]:
-    return done.stderr.decode().splitlines()
-
-
 def test_the_street_at_once_and_stage_by_stage_come_to_the_same_end(torc: Torc, failed: Path) -> None:
     before = street.limits()
     (failed / "torc.db").rename(failed / "first.db")
-    with contextlib.closing(sqlite3.connect(failed / "first.db")) as source:
-        source.execute("VACUUM INTO 'torc.db'")
+    execute(failed / "first.db", "VACUUM INTO 'torc.db'")
     done = torc("torc-recover", 1)
     assert done.returncode == 0, said(done)
     whole = (street.statuses(), street.limits())
@@ -296,9 +284,7 @@ def test_another_output_directory_is_refused(torc: Torc, store_file: Path) -> No
 
 
 def test_a_stage_that_fails_stops_the_rest_with_its_status(torc: Torc, store_file: Path) -> None:
-    with contextlib.closing(sqlite3.connect(store_file)) as db:
-        db.execute("UPDATE resource_requirements SET memory_bytes = -5")
-        db.commit()
+    execute(store_file, "UPDATE resource_requirements SET memory_bytes = -5")
     before = street.dump()
     done = torc("torc-recover", "--no-run", 1)
     assert done.returncode == 65

@@ -6,9 +6,9 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prepared import GIB, prepare
+from prepared import GIB, dump, execute, prepare
 from reach import dependents
-from test_apply import dump, lines, rows, street, world
+from test_apply import lines, street, world
 
 from torc_tools import states
 from torc_tools.commands import reset
@@ -20,7 +20,7 @@ from torc_tools.states import BAD, BLOCKED, CANCELED, COMPLETED, DISABLED, FAILE
 
 
 def status(path) -> dict[int, tuple]:
-    return {row[0]: row[1:] for row in rows(path, "SELECT job_id, status, run_id, attempt_id FROM job")}
+    return {row[0]: row[1:] for row in execute(path, "SELECT job_id, status, run_id, attempt_id FROM job")}
 
 
 def said(done) -> list[tuple]:
@@ -45,15 +45,14 @@ def test_the_street_ends_in_the_jobs_that_were_adjusted_and_their_dependents(tor
         5: (BLOCKED, 2, 1),
         6: (CANCELED, 1, 1),
     }
-    assert rows(store_file, "SELECT run_id FROM workflow") == [(2,)]
+    assert execute(store_file, "SELECT run_id FROM workflow") == [(2,)]
 
 
 def test_a_dependent_of_a_parent_that_stays_failed_is_canceled_again(torc, store_file) -> None:
     done = torc("reset", "--job-ids", "3")
     assert said(done) == [(3, "named", "ready"), (5, "dependent", "blocked")]
     assert said(torc("reset", "--job-ids", "5")) == [(5, "named", "blocked")]  # 3 is not done
-    with sqlite3.connect(store_file) as db:
-        db.execute("UPDATE job SET status = ? WHERE job_id = 3", (COMPLETED,))
+    execute(store_file, f"UPDATE job SET status = {COMPLETED} WHERE job_id = 3")
     assert said(torc("reset", "--job-ids", "5")) == [(5, "named", "canceled")]  # 2 is still failed
 
 
@@ -77,7 +76,7 @@ def test_jobs_are_chosen_by_options(torc, store_file, arguments, named) -> None:
     assert [job_id for job_id, because, _ in said(done) if because == "named"] == named
     if not named:
         assert done.stderr == b""
-        assert rows(store_file, "SELECT run_id FROM workflow") == [(1,)]
+        assert execute(store_file, "SELECT run_id FROM workflow") == [(1,)]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +117,7 @@ def test_adjustments_and_strangers_name_nothing_and_pass_through(torc, store_fil
     done = torc("reset", input=b"\n".join(map(orjson.dumps, given_lines)))
     assert (done.returncode, done.stderr) == (0, b"")
     assert lines(done.stdout)[1:-1] == given_lines
-    assert rows(store_file, "SELECT run_id FROM workflow") == [(1,)]
+    assert execute(store_file, "SELECT run_id FROM workflow") == [(1,)]
 
 
 def test_a_stale_record_is_refused_and_the_others_are_not(torc, store_file) -> None:
@@ -147,28 +146,26 @@ def test_what_was_only_tried_is_not_reset_but_may_be_previewed(torc, store_file)
 
 
 def test_running_jobs_are_refused_unless_forced(torc, store_file) -> None:
-    with sqlite3.connect(store_file) as db:
-        db.execute("UPDATE job SET status = ?, worker = 'w' WHERE job_id = 5", (RUNNING,))
+    execute(store_file, f"UPDATE job SET status = {RUNNING}, worker = 'w' WHERE job_id = 5")
     before = dump(store_file)
     done = torc("reset", "--job-ids", "2")
     assert (done.returncode, done.stdout) == (65, b"")
     assert b"job 5 (report) is running: nothing was reset" in done.stderr
     assert dump(store_file) == before
     assert torc("reset", "--force", "--job-ids", "2").returncode == 0
-    assert rows(store_file, "SELECT worker FROM job WHERE job_id = 5") == [(None,)]
+    assert execute(store_file, "SELECT worker FROM job WHERE job_id = 5") == [(None,)]
 
 
 @pytest.mark.parametrize(("waiting", "expected"), [(READY, 75), (BLOCKED, 75), (FAILED, 0)])
 def test_jobs_that_a_living_worker_may_start_are_refused_unless_forced(torc, store_file, waiting, expected) -> None:
     """The worker would run the job as its manifest has it, and the next worker would run it again."""
     host, pid, pid_start = liveness.me()
-    with sqlite3.connect(store_file) as db:
-        db.execute("UPDATE job SET status = ? WHERE job_id = 5", (waiting,))
-        db.execute(
-            "INSERT INTO allocation (workflow_id, kind, status, hostname, pid, pid_start, created_at)"
-            " VALUES (1, 'local', 'active', ?, ?, ?, 0)",
-            (host, pid, pid_start),
-        )
+    execute(
+        store_file,
+        f"UPDATE job SET status = {waiting} WHERE job_id = 5",
+        "INSERT INTO allocation (workflow_id, kind, status, hostname, pid, pid_start, created_at)"
+        f" VALUES (1, 'local', 'active', '{host}', {pid}, {pid_start}, 0)",
+    )
     before = dump(store_file)
     done = torc("reset", "--job-ids", "2")
     assert done.returncode == expected
@@ -179,15 +176,16 @@ def test_jobs_that_a_living_worker_may_start_are_refused_unless_forced(torc, sto
 
 
 def test_a_canceled_workflow_may_go_on(torc, store_file) -> None:
-    with sqlite3.connect(store_file) as db:
-        db.execute("UPDATE workflow SET is_canceled = 1")
+    execute(store_file, "UPDATE workflow SET is_canceled = 1")
     torc("reset", "--job-ids", "4")
-    assert rows(store_file, "SELECT is_canceled, run_id FROM workflow") == [(0, 2)]
+    assert execute(store_file, "SELECT is_canceled, run_id FROM workflow") == [(0, 2)]
 
 
 def test_every_change_is_in_the_journal(torc, store_file) -> None:
     torc("reset", "--job-ids", "4")
-    journal = rows(store_file, "SELECT command, subject, subject_id, why, before, after FROM change ORDER BY change_id")
+    journal = execute(
+        store_file, "SELECT command, subject, subject_id, why, before, after FROM change ORDER BY change_id"
+    )
     assert [row[:3] for row in journal] == [
         ("torc-reset", "workflow", 1),
         ("torc-reset", "job", 4),
@@ -226,8 +224,7 @@ def test_a_stream_that_was_cut_short_changes_nothing(torc, store_file) -> None:
 
 
 def test_names_that_could_drive_a_terminal_are_made_visible(torc, store_file) -> None:
-    with sqlite3.connect(store_file) as db:
-        db.execute("UPDATE job SET name = 'a\x1b[2J\nb' WHERE job_id = 6")
+    execute(store_file, "UPDATE job SET name = 'a\x1b[2J\nb' WHERE job_id = 6")
     assert torc("reset", "--job-ids", "4").stderr.endswith(b"again: a\\x1b[2J\\nb\n")
 
 

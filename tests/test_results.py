@@ -1,11 +1,11 @@
 """torc-results and torc-workflows: what they choose and how they count."""
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
+from prepared import execute
 
 ROWS = ((2, 1, 2, 5, 0), (2, 2, 1, 6, 137), (2, 2, 2, 6, 1), (3, 1, 2, 8, 152))  # job, run, attempt, status, code
 
@@ -13,14 +13,11 @@ ROWS = ((2, 1, 2, 5, 0), (2, 2, 1, 6, 137), (2, 2, 2, 6, 1), (3, 1, 2, 8, 152)) 
 @pytest.fixture
 def history(store_file: Path) -> Path:
     """Give the store with more: job 2 has run 1 (attempts 1, 2) and run 2 (1, 2), job 3 has attempts 1, 2."""
-    db = sqlite3.connect(store_file)
-    with db:
-        db.executemany(
-            "INSERT INTO result (workflow_id, job_id, run_id, attempt_id, status, return_code)"
-            " VALUES (1, ?, ?, ?, ?, ?)",
-            ROWS,
-        )
-    db.close()
+    values = ", ".join(str((1, *row)) for row in ROWS)
+    execute(
+        store_file,
+        f"INSERT INTO result (workflow_id, job_id, run_id, attempt_id, status, return_code) VALUES {values}",
+    )
     return store_file
 
 
@@ -87,14 +84,12 @@ def test_a_result_in_full(torc: Any, store_file: Path) -> None:
 
 
 def test_workflows_are_listed_with_counts(torc: Any, store_file: Path) -> None:
-    db = sqlite3.connect(store_file)
-    with db:
-        db.execute(
-            "INSERT INTO workflow (token, name, created_at, output_dir, submission_dir, config)"
-            " VALUES ('t2', 'new', 1700000100, '/x', '/x', '{\"project\": \"p\"}')"
-        )
-        db.execute("INSERT INTO job (workflow_id, name, command, status) VALUES (2, 'a', 'true', 2)")
-    db.close()
+    execute(
+        store_file,
+        "INSERT INTO workflow (token, name, created_at, output_dir, submission_dir, config)"
+        " VALUES ('t2', 'new', 1700000100, '/x', '/x', '{\"project\": \"p\"}')",
+        "INSERT INTO job (workflow_id, name, command, status) VALUES (2, 'a', 'true', 2)",
+    )
     found = [orjson.loads(line) for line in torc("workflows").stdout.splitlines()][1:-1]
     assert [(each["workflow_id"], each["total"], each["is_complete"]) for each in found] == [
         (1, 6, True),

@@ -3,12 +3,12 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 from collections import Counter
 
 import pytest
 from conftest import command
+from street import query
 from waiting import until
 
 WAITER = "echo up > up; read go < go; echo {name} >> ran"  # says that it runs, and waits for a word
@@ -42,11 +42,6 @@ def worker_pid(folder):
 
 def ran(folder):
     return Counter((folder / "ran").read_text().split())
-
-
-def rows(query):
-    with sqlite3.connect("torc.db") as db:
-        return db.execute(query).fetchall()
 
 
 @pytest.fixture
@@ -104,7 +99,7 @@ def test_plain_command_lines(torc, work_dir, options, lines):
     done = torc("torc-run", *options, input="echo x >> ran\n# a comment\n\necho y >> ran\n")
     assert done.returncode == 0
     assert sorted(ran(work_dir)) == lines
-    assert rows("SELECT count(*) FROM result") == [(len(lines),)]
+    assert query("SELECT count(*) FROM result") == [(len(lines),)]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +166,7 @@ def test_after_kill_9_of_worker_and_run_what_was_running_runs_again_and_nothing_
     release()
     assert second.wait(30) == 0
     assert ran(work_dir) == Counter(["done", "busy", "last"])
-    assert rows("SELECT result.attempt_id, return_code FROM result JOIN job USING (job_id) WHERE name = 'busy'") == [
+    assert query("SELECT result.attempt_id, return_code FROM result JOIN job USING (job_id) WHERE name = 'busy'") == [
         (1, -128),
         (2, 0),
     ]
@@ -183,7 +178,7 @@ def test_a_worker_that_is_killed_is_said_and_its_job_is_ready_again(torc, work_d
     gate()
     os.kill(worker_pid(work_dir), signal.SIGKILL)
     assert first.wait(30) == 75
-    assert rows("SELECT status, attempt_id FROM job") == [(2, 2)]
+    assert query("SELECT status, attempt_id FROM job") == [(2, 2)]
 
 
 def test_a_worker_that_outlives_its_torc_run_is_followed(torc, work_dir, gate):
@@ -196,7 +191,7 @@ def test_a_worker_that_outlives_its_torc_run_is_followed(torc, work_dir, gate):
     release()
     assert second.wait(30) == 0
     assert ran(work_dir) == Counter(["busy"])
-    assert rows("SELECT attempt_id, return_code FROM result") == [(1, 0)]
+    assert query("SELECT attempt_id, return_code FROM result") == [(1, 0)]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -206,8 +201,8 @@ def test_a_signal_leaves_a_state_that_goes_on(torc, work_dir, gate, number):
     gate()
     first.send_signal(number)
     assert first.wait(30) == 130
-    assert rows("SELECT status, attempt_id FROM job") == [(2, 2)]
-    assert rows("SELECT count(*) FROM result") == [(1,)]
+    assert query("SELECT status, attempt_id FROM job") == [(2, 2)]
+    assert query("SELECT count(*) FROM result") == [(1,)]
     second = begin(1)
     gate()
     release()
@@ -275,6 +270,6 @@ def test_a_command_longer_than_an_argument_may_be_runs_as_any_other(torc, work_d
     words = "x" * 200_000
     spec(work_dir / "s.json", job("long", f"echo $0 $# {words} | wc -c; ls /proc/self/fd | wc -l; exit 3"))
     torc("torc-run", "s.json")
-    assert rows("SELECT return_code FROM result") == [(3,)]
+    assert query("SELECT return_code FROM result") == [(3,)]
     size, descriptors = (work_dir / "torc_output" / "job_stdio" / "job_wf1_j1_r1_a1.o").read_text().split()
     assert (int(size), int(descriptors)) == (len(f"bash 0 {words}\n"), 4)

@@ -1,7 +1,6 @@
 """Why nothing moves: the judgement on facts, and the facts as torc-status collects them."""
 
 import os
-import sqlite3
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from prepared import execute
 
 from torc_tools import states
 from torc_tools.core import standing
@@ -47,7 +47,8 @@ READY = [
     (job(1, "ready", num_gpus=1), {}, "gpus", "job 1: need 1 GPUs, more than this machine has (0)"),
     (job(1, "ready", runtime_s=7200), {"places": [PLACE]}, "runtime",
      "job 1: need PT2H, more than is left of every allocation (PT10M)"),
-    (job(1, "ready", num_cpus=6), {"places": [PLACE]}, "waiting_for_room", "job 1: waiting for room in a running worker"),
+    (job(1, "ready", num_cpus=6), {"places": [PLACE]}, "waiting_for_room",
+     "job 1: waiting for room in a running worker"),
     (job(1, "ready", num_cpus=6, runtime_s=7200), {"places": [PLACE, {**PLACE, "num_cpus": 2, "left_s": None}]},
      "runtime", "job 1: need PT2H, more than is left of every allocation (PT10M)"),
     (job(1, "ready"), {"queued": [{"slurm_reason": None}, {"slurm_reason": "Priority"}]}, "allocation_queued",
@@ -126,14 +127,6 @@ def summary(torc: Any, *options: str) -> dict[str, Any]:
     return dict(lines[1])
 
 
-def change(path: Path, *statements: str) -> None:
-    db = sqlite3.connect(path)
-    with db:
-        for statement in statements:
-            db.execute(statement)
-    db.close()
-
-
 def test_the_summary_of_a_run_that_is_over(torc: Any, store_file: Path) -> None:
     found = summary(torc)
     assert found["counts"] | {"completed": 1, "failed": 2, "canceled": 2, "terminated": 1} == found["counts"]
@@ -142,7 +135,7 @@ def test_the_summary_of_a_run_that_is_over(torc: Any, store_file: Path) -> None:
 
 
 def test_a_missing_input_file_is_named_and_one_that_a_job_makes_is_not(torc: Any, store_file: Path) -> None:
-    change(
+    execute(
         store_file,
         "UPDATE job SET status = 2 WHERE job_id IN (5, 6)",
         "INSERT INTO file (file_id, workflow_id, name, path) VALUES (1, 1, 'a', 'in.csv'), (2, 1, 'b', 'made.csv')",
@@ -172,7 +165,7 @@ def started(store_file: Path, pid_start: int, **more: Any) -> Path:
 
 def test_what_a_live_worker_holds_decides(torc: Any, store_file: Path) -> None:
     started(store_file, liveness.me()[2], num_cpus=1)
-    change(
+    execute(
         store_file,
         "UPDATE job SET status = 2 WHERE job_id = 5",
         "UPDATE resource_requirements SET num_cpus = 2 WHERE resource_requirements_id = 1",
@@ -186,13 +179,13 @@ def test_what_a_live_worker_holds_decides(torc: Any, store_file: Path) -> None:
 
 def test_a_job_that_is_longer_than_what_is_left_is_seen(torc: Any, store_file: Path) -> None:
     started(store_file, liveness.me()[2], ends_at=time.time() + 30)
-    change(store_file, "UPDATE job SET status = 2 WHERE job_id = 5")
+    execute(store_file, "UPDATE job SET status = 2 WHERE job_id = 5")
     assert only(summary(torc)["reasons"])["reason"] == "runtime"
 
 
 def test_a_dead_worker_is_seen(torc: Any, store_file: Path) -> None:
     path = started(store_file, 1)
-    change(store_file, f"UPDATE job SET status = 4, worker = '{path.stem}' WHERE job_id = 5")
+    execute(store_file, f"UPDATE job SET status = 4, worker = '{path.stem}' WHERE job_id = 5")
     found = summary(torc)
     assert found["allocations"] == []
     assert only(found["reasons"])["reason"] == "lost_worker"
@@ -208,7 +201,7 @@ def test_read_only_shows_the_same_and_writes_nothing(torc: Any, store_file: Path
 
 
 def test_a_person_reads_lines_and_no_name_drives_the_terminal(torc: Any, store_file: Path) -> None:
-    change(store_file, "UPDATE workflow SET name = 'a\x1b[31m\nb'", "UPDATE job SET status = 1 WHERE job_id = 5")
+    execute(store_file, "UPDATE workflow SET name = 'a\x1b[31m\nb'", "UPDATE job SET status = 1 WHERE job_id = 5")
     done = torc("status", "-f", "table", "1")
     assert done.stdout.decode() == (
         "workflow 1 (a\\x1b[31m\\nb), run 1: unfinished\n"

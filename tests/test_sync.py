@@ -3,11 +3,10 @@
 import json
 import os
 import signal
-import sqlite3
 import subprocess
 
 import pytest
-from prepared import TOKEN
+from prepared import TOKEN, execute
 
 from torc_tools import states
 from torc_tools.shell import layout, liveness
@@ -39,20 +38,19 @@ def write(folder, events, name="wf1_r1_host_local_1", tail=""):
 
 
 def status_of(path):
-    with sqlite3.connect(path) as db:
-        return {
-            row[0]: (states.NAMES[row[1]], row[2]) for row in db.execute("SELECT job_id, status, attempt_id FROM job")
-        }
+    rows = execute(path, "SELECT job_id, status, attempt_id FROM job")
+    return {job_id: (states.NAMES[status], attempt_id) for job_id, status, attempt_id in rows}
 
 
 @pytest.fixture
 def fresh(store_file):
     """The prepared store before its run: jobs 1, 3 and 4 ready, the others blocked, no results."""
-    with sqlite3.connect(store_file) as db:
-        db.execute("DELETE FROM result")
-        db.execute("UPDATE job SET status = ?", (states.BLOCKED,))
-        db.execute("UPDATE job SET status = ? WHERE job_id IN (1, 3, 4)", (states.READY,))
-    db.close()
+    execute(
+        store_file,
+        "DELETE FROM result",
+        f"UPDATE job SET status = {states.BLOCKED}",
+        f"UPDATE job SET status = {states.READY} WHERE job_id IN (1, 3, 4)",
+    )
     return store_file
 
 
@@ -108,9 +106,8 @@ def test_a_dead_workers_jobs_fail_as_orphans_and_cancel_their_dependents(torc, w
     assert summary["failed_job_details"][0]["job_name"] == "bug"
     assert status_of(fresh)[4] == ("failed", 1)
     assert status_of(fresh)[6] == ("canceled", 1)
-    with sqlite3.connect(fresh) as db:
-        assert db.execute("SELECT return_code FROM result WHERE job_id = 4").fetchone() == (-128,)
-        assert db.execute("SELECT count(*) FROM change WHERE subject_id = 4").fetchone() == (1,)
+    assert execute(fresh, "SELECT return_code FROM result WHERE job_id = 4") == [(-128,)]
+    assert execute(fresh, "SELECT count(*) FROM change WHERE subject_id = 4") == [(1,)]
 
 
 def test_the_truth_arriving_late_wins_over_the_orphan(torc, work_dir, fresh):
@@ -120,8 +117,7 @@ def test_the_truth_arriving_late_wins_over_the_orphan(torc, work_dir, fresh):
         file.write(json.dumps(ended(4)) + "\n")
     torc("torc-sync", 1)
     assert status_of(fresh)[4] == ("completed", 1)
-    with sqlite3.connect(fresh) as db:
-        assert db.execute("SELECT return_code FROM result WHERE job_id = 4").fetchall() == [(0,)]
+    assert execute(fresh, "SELECT return_code FROM result WHERE job_id = 4") == [(0,)]
 
 
 def test_a_living_workers_jobs_stay(torc, work_dir, fresh):

@@ -11,14 +11,10 @@ import orjson
 import pytest
 import street
 import waiting
-from conftest import Torc, command
-from prepared import prepare
+from conftest import Torc, command, said
+from prepared import execute, prepare
 
 from torc_tools.shell import liveness
-
-
-def said(done: "subprocess.CompletedProcess[bytes]") -> list[str]:
-    return done.stderr.decode().splitlines()
 
 
 def log(folder: Path) -> list[str]:
@@ -287,9 +283,7 @@ def test_a_failing_hook_ends_the_watch_and_is_in_the_log(torc: Torc, store_file:
 
 def test_the_log_may_lie_elsewhere_and_names_cannot_break_its_lines(torc: Torc, work_dir: Path) -> None:
     path = prepare(work_dir)
-    with street.contextlib.closing(street.sqlite3.connect(path)) as db:
-        db.execute("UPDATE job SET name = 'a' || char(10) || 'b' || char(27) || '[31m' WHERE job_id = 2")
-        db.commit()
+    execute(path, "UPDATE job SET name = 'a' || char(10) || 'b' || char(27) || '[31m' WHERE job_id = 2")
     torc("torc-watch", "-r", "-o", "logs", 1, env={"TORC_STORE": str(path)})
     kept = (work_dir / "logs").glob("watch_*.log")
     assert any(r"Job 2 (a\nb\x1b[31m): OOM detected" in line for line in next(kept).read_text().splitlines())
