@@ -16,9 +16,7 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser."""
     made = options.parser(PROG, "Give jobs what their adjustments say, each guarded by the state it was planned from.")
     options.add_input(made)
-    options.add_dry_run(made)
-    options.add_store(made)
-    options.add_output(made)
+    options.add_change(made)
     return made
 
 

@@ -21,9 +21,7 @@ def parser() -> argparse.ArgumentParser:
         default=10,
         help="how long workers have to end by themselves (default: PT10S)",
     )
-    options.add_dry_run(made)
-    options.add_store(made)
-    options.add_output(made)
+    options.add_change(made)
     return made
 
 

@@ -22,9 +22,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("source", metavar="WORKFLOW|FILE", nargs="?", default="-", help="workflow id, or result records")
     made.add_argument("-j", "--job-ids", metavar="ID,...", type=options.identifiers, help="only these jobs")
     made.add_argument("--all-runs", action="store_true", help="every failed attempt, not only each job's latest")
-    options.add_store(made)
-    options.add_read_only(made)
-    options.add_output(made)
+    options.add_source(made)
     return made
 
 

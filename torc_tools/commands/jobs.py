@@ -27,9 +27,7 @@ def parser() -> argparse.ArgumentParser:
     _add_logs(made.add_argument_group("--logs"))
     _add_set(made.add_argument_group("set"))
     options.add_limit(made)
-    options.add_store(made)
-    options.add_read_only(made)
-    options.add_output(made)
+    options.add_source(made)
     return made
 
 

@@ -28,9 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--return-code", metavar="N,...", type=_codes, help="choose by the latest return code")
     made.add_argument("-j", "--job-ids", metavar="ID,...", type=options.identifiers, help="choose by id")
     made.add_argument("--force", action="store_true", help="reset also jobs that a worker has or may start")
-    options.add_dry_run(made)
-    options.add_store(made)
-    options.add_output(made)
+    options.add_change(made)
     return made
 
 

@@ -28,9 +28,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--failed", action="store_true", help="only results with another return code than 0")
     made.add_argument("-s", "--status", metavar="STATE,...", type=looking.state_numbers, help="only these states")
     options.add_limit(made)
-    options.add_store(made)
-    options.add_read_only(made)
-    options.add_output(made)
+    options.add_source(made)
     return made
 
 

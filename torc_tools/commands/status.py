@@ -13,9 +13,7 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser."""
     made = options.parser(PROG, "Say how a workflow stands and, for what does not move, why.")
     options.add_workflow(made)
-    options.add_store(made)
-    options.add_read_only(made)
-    options.add_output(made)
+    options.add_source(made)
     return made
 
 

@@ -15,9 +15,7 @@ def parser() -> argparse.ArgumentParser:
         "Take in what workers wrote, and settle the jobs whose worker is gone: they fail with return code -128.",
     )
     options.add_workflow(made)
-    options.add_dry_run(made)
-    options.add_store(made)
-    options.add_output(made)
+    options.add_change(made)
     return made
 
 

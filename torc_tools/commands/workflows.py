@@ -18,9 +18,7 @@ def parser() -> argparse.ArgumentParser:
     made = options.parser(PROG, "List workflows, oldest first, or get one with its configuration.")
     options.add_workflow(made, nargs="?")
     options.add_limit(made)
-    options.add_store(made)
-    options.add_read_only(made)
-    options.add_output(made)
+    options.add_source(made)
     return made
 
 

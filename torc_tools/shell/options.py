@@ -39,11 +39,6 @@ def add_store(made: argparse.ArgumentParser) -> None:
     made.add_argument("--store", metavar="FILE", help="the store (default: $TORC_STORE, else ./torc.db)")
 
 
-def add_read_only(made: argparse.ArgumentParser) -> None:
-    """Add --read-only, for commands that otherwise fold what workers wrote into the store before they read it."""
-    made.add_argument("--read-only", action="store_true", help="leave every byte of the store as it is")
-
-
 def add_dry_run(made: argparse.ArgumentParser) -> None:
     """Add -n/--dry-run."""
     made.add_argument("-n", "--dry-run", action="store_true", help="say what would be done; change nothing")
@@ -69,6 +64,20 @@ def add_output(made: argparse.ArgumentParser) -> None:
         "--query", metavar="EXPR", type=expression, help="write what this JMESPath expression makes of each record"
     )
     made.add_argument("-e", "--exit-status", action="store_true", help="exit 1 where no record was written")
+
+
+def add_source(made: argparse.ArgumentParser) -> None:
+    """Add what commands have that read the store; with --read-only the news of workers is not folded into it."""
+    add_store(made)
+    made.add_argument("--read-only", action="store_true", help="leave every byte of the store as it is")
+    add_output(made)
+
+
+def add_change(made: argparse.ArgumentParser) -> None:
+    """Add what commands have that change a workflow of the store."""
+    add_dry_run(made)
+    add_store(made)
+    add_output(made)
 
 
 def add_limit(made: argparse.ArgumentParser) -> None:
