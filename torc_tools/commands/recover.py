@@ -1,4 +1,4 @@
-"""torc-recover: once through the street: orphans, diagnosis, plan, hook, changes, and the workflow goes on."""
+"""torc-recover: recover failed jobs once: settle orphans, diagnose, plan, change, reset, and run the workflow again."""
 
 import argparse
 from collections.abc import Sequence

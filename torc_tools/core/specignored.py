@@ -1,4 +1,4 @@
-"""The keys of a spec that torc knows and nothing here reads: they are accepted, and said."""
+"""The keys of a spec that torc knows and nothing here reads: they are accepted, and a note says so."""
 
 from collections.abc import Mapping
 from typing import Any

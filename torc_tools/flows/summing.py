@@ -1,4 +1,4 @@
-"""The summary of a workflow: counts, allocations, and why what does not move does not move."""
+"""The summary of a workflow: counts, allocations, and for the jobs that do not move, why."""
 
 import argparse
 import os

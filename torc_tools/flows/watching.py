@@ -1,4 +1,4 @@
-"""torc-watch's hands: look, ask `pace` what is next, do it, wait. What it knows is kept in the store at each step."""
+"""The loop of torc-watch: look, ask core/pace what is next, do it, wait. What it knows is stored at each step."""
 
 import contextlib
 import sqlite3

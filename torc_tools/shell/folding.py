@@ -1,4 +1,7 @@
-"""The SQL of the fold: present lives in, moves, results and workers out. Always inside the caller's transaction."""
+"""The SQL of flows/fold: reads where each job stands, stores what the events of workers make of it.
+
+Always inside the caller's transaction.
+"""
 
 import sqlite3
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""One watcher or recoverer a workflow: a row of the store that names its holder, taken over only from the dead."""
+"""At most one torc-watch or torc-recover on a workflow: a row of the store names it, taken over only from the dead."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""One event loop for children, signals, file descriptors and time. Every wait has a bound and a waker."""
+"""The event loop of torc-work and torc-sample: children, signals, files, time. Every wait has a bound and a waker."""
 
 import contextlib
 import heapq

@@ -1,4 +1,4 @@
-"""Standard output for a process that must not wait for its reader: what cannot be written yet waits in memory."""
+"""Standard output of the worker, which must not wait for its reader: what cannot be written yet waits in memory."""
 
 import os
 import select
