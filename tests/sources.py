@@ -42,7 +42,10 @@ def tree(path: Path) -> ast.Module:
 def tracked() -> Iterator[tuple[Path, str]]:
     """Give every text file that git tracks or would track, with its text."""
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True
+        ["git", "-c", "safe.directory=*", "ls-files", "-co", "--exclude-standard", "-z"],  # a clone may be another's
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
     ).stdout
     for name in listed.decode().split("\0"):
         path = ROOT / name

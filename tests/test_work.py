@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import signal
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ from waiting import until
 
 TOKEN = "0123456789abcdef"  # noqa: S105  names a workflow, opens nothing
 Events = list[dict[str, Any]]
+PYTHON = shlex.quote(sys.executable)
 HERE = os.getpid()  # tells the processes of these tests from those of another run
 
 
@@ -138,9 +140,7 @@ def test_env_stdio_and_invocation_script(torc: Torc, work_dir: Path) -> None:
 
 
 def test_signals_are_default_and_the_session_is_own(torc: Torc, work_dir: Path) -> None:
-    shows = (
-        f"{sys.executable} -c 'import os, signal; print(os.getsid(0) == os.getppid() or os.getsid(0) == os.getpid())'"
-    )
+    shows = f"{PYTHON} -c 'import os, signal; print(os.getsid(0) == os.getppid() or os.getsid(0) == os.getpid())'"
     work(torc, job(1, f"grep -E '^Sig(Ign|Blk)' /proc/self/status; {shows}; true"))
     lines = (work_dir / "torc_output/job_stdio/job_wf1_j1_r1_a1.o").read_text().split()
     assert (lines[1], lines[4]) == ("0" * 16, "True")
@@ -182,7 +182,7 @@ HOG = "import signal; x = bytearray(({1}, {0} << 20)[1]); signal.pause()"
 
 
 def test_memory_limit_kills_the_whole_tree(torc: Torc, work_dir: Path) -> None:
-    line = f"""(setsid {sys.executable} -c '{HOG.format(150, HERE)}' & ) ; sleep 61.{HERE}; true"""
+    line = f"""(setsid {PYTHON} -c '{HOG.format(150, HERE)}' & ) ; sleep 61.{HERE}; true"""
     events = work(torc, workflow(work_dir), job(1, line, memory_bytes=100 << 20))
     end = ends(events)[1, 1]
     assert (end["status"], end["return_code"], end["reason"]) == ("failed", 137, "memory_limit")
@@ -194,7 +194,7 @@ def test_memory_limit_kills_the_whole_tree(torc: Torc, work_dir: Path) -> None:
 
 
 def test_limit_resources_false_lifts_the_limits(torc: Torc, work_dir: Path) -> None:
-    line = f"""{sys.executable} -c 'x = bytearray(150 << 20); import threading; threading.Event().wait(1.2)'; true"""
+    line = f"""{PYTHON} -c 'x = bytearray(150 << 20); import threading; threading.Event().wait(1.2)'; true"""
     manifest = workflow(work_dir, config=config(limit_resources=False))
     end = ends(work(torc, manifest, job(1, line, memory_bytes=100 << 20, runtime_s=1)))[1, 1]
     assert (end["status"], end["return_code"]) == ("completed", 0)
