@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from prepared import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,6 +26,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if not INSTALLED and not Path(sys.executable).is_relative_to(ROOT / ".venv"):
         pytest.exit("run the tests with .venv/bin/pytest (scripts/env dev makes it)", returncode=4)
     clean_environment()
+    # The first examples in a fresh clone build tables of Unicode, for seconds: no verdict of a test hangs on the clock.
+    settings.register_profile("torc", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("torc")
     config.addinivalue_line("markers", "slow: takes more than a second or two")
 
 

@@ -1,6 +1,7 @@
 """Recovery hooks as processes, and the editor."""
 
 import os
+import shlex
 import signal
 import stat
 import subprocess
@@ -107,7 +108,7 @@ def test_waiting_ends_with_the_time_or_with_a_process(work_dir: Path) -> None:
 def test_editor_gives_back_what_was_written(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script(work_dir / "ed", 'echo more >> "$2"; test "$1" = -x')
     monkeypatch.setenv("EDITOR", "nobody")
-    monkeypatch.setenv("VISUAL", f"'{work_dir / 'ed'}' -x".replace("it's", "it'\\''s"))
+    monkeypatch.setenv("VISUAL", f"{shlex.quote(str(work_dir / 'ed'))} -x")
     text, path = editor.edit("text\n", "plan-")
     assert text == "text\nmore\n"
     Path(path).unlink()
