@@ -1,5 +1,6 @@
 """torc-sync and the fold: what workers wrote goes into the store once and whole; lost jobs are settled."""
 
+import contextlib
 import json
 import os
 import signal
@@ -35,6 +36,17 @@ def write(folder, events, name="wf1_r1_host_local_1", tail=""):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(json.dumps(line) + "\n" for line in events) + tail)
     return path
+
+
+@contextlib.contextmanager
+def asleep(**mark):
+    """Give a process that sleeps with a mark in its environment, in a session of its own; it ends with the block."""
+    process = subprocess.Popen(["sleep", "60"], env={**os.environ, **mark}, start_new_session=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def status_of(path):
@@ -127,20 +139,13 @@ def test_a_living_workers_jobs_stay(torc, work_dir, fresh):
 
 
 def test_what_a_lost_job_left_running_is_killed(torc, work_dir, fresh):
-    mark = {"TORC_JOB_MARK": f"{TOKEN}.4.r1.a1"}
-    left = subprocess.Popen(["sleep", "60"], env={**os.environ, **mark}, start_new_session=True)
-    other = subprocess.Popen(["sleep", "60"], env={**os.environ, "TORC_JOB_MARK": f"{TOKEN}.4.r1.a2"})
-    try:
+    with asleep(TORC_JOB_MARK=f"{TOKEN}.4.r1.a1") as left, asleep(TORC_JOB_MARK=f"{TOKEN}.4.r1.a2") as other:
         write(work_dir, [hello(pid=2**22 - 1), started(4)])
         torc("torc-sync", "-n", 1)
         assert left.poll() is None
         torc("torc-sync", 1)
         assert left.wait(timeout=10) == -signal.SIGKILL
         assert other.poll() is None
-    finally:
-        for process in (left, other):
-            process.kill()
-            process.wait()
 
 
 def test_claims_of_dead_workers_on_jobs_that_never_started_are_freed(torc, work_dir, fresh):
@@ -158,16 +163,10 @@ def test_claims_of_dead_workers_on_jobs_that_never_started_are_freed(torc, work_
 def test_the_scripts_of_a_dead_worker_are_killed_before_they_can_run_twice(torc, work_dir, fresh):
     write(work_dir, [hello(pid=2**22 - 1)])
     mark = f"{TOKEN}.wf1_r1_host_local_1"
-    left = subprocess.Popen(["sleep", "60"], env={**os.environ, "TORC_WORKER_MARK": mark})
-    other = subprocess.Popen(["sleep", "60"], env={**os.environ, "TORC_WORKER_MARK": f"{mark}0"})
-    try:
+    with asleep(TORC_WORKER_MARK=mark) as left, asleep(TORC_WORKER_MARK=f"{mark}0") as other:
         torc("torc-sync", 1)
         assert left.wait(timeout=10) == -signal.SIGKILL
         assert other.poll() is None
-    finally:
-        for process in (left, other):
-            process.kill()
-            process.wait()
 
 
 def test_what_is_no_claim_in_the_folder_of_the_claims_stays_and_stops_nothing(torc, work_dir, fresh):
@@ -184,15 +183,11 @@ def test_what_a_dead_worker_started_but_could_not_say_is_killed_before_it_can_ru
     folder.mkdir(parents=True)
     dead = {"hostname": os.uname().nodename, "pid": 2**22 - 1, "pid_start": 1}
     (folder / "3.r1.a1").write_text(json.dumps(dead))
-    left = subprocess.Popen(["sleep", "60"], env={**os.environ, "TORC_JOB_MARK": f"{TOKEN}.3.r1.a1"})
-    try:
+    with asleep(TORC_JOB_MARK=f"{TOKEN}.3.r1.a1") as left:
         write(work_dir, [hello(pid=2**22 - 1)])
         torc("torc-sync", 1)
         assert left.wait(timeout=10) == -signal.SIGKILL
         assert os.listdir(folder) == []
-    finally:
-        left.kill()
-        left.wait()
 
 
 def test_a_dry_run_leaves_every_byte(torc, work_dir, fresh):
