@@ -3,7 +3,6 @@
 import os
 import shlex
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -12,15 +11,10 @@ from pathlib import Path
 
 import pytest
 import waiting
+from conftest import script
 
 from torc_tools.exits import Failure
 from torc_tools.shell import editor, hooks, liveness, pipeline, waking
-
-
-def script(path: Path, text: str) -> Path:
-    path.write_text(f"#!/bin/sh\n{text}\n")
-    path.chmod(path.stat().st_mode | stat.S_IXUSR)
-    return path
 
 
 def run(command: str, limit_s: float = 30.0) -> list[str]:
