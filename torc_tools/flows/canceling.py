@@ -110,7 +110,13 @@ def _cancel_orphans(
     ]
     folding.save_results(db, workflow_id, rows)
     folding.save_moves(db, {life[0]: (states.CANCELED, life[2], None) for life in lives})
-    return [_change(job["job_id"], job["status"], states.CANCELED) for job in lost]
+    return [_taken(job) for job in lost]
+
+
+def _taken(job: sqlite3.Row) -> Change:
+    """Note that a job is canceled that a worker had."""
+    before = {"status": states.NAMES[job["status"]], "worker": job["worker"]}
+    return Change("job", job["job_id"], _WHY, before, {"status": states.NAMES[states.CANCELED], "worker": None})
 
 
 def _end_allocations(db: sqlite3.Connection, workflow_id: int, *, dry_run: bool) -> list[Change]:

@@ -35,6 +35,7 @@ def reconcile(
             leftovers.kill(workflow, map(_life, lost), killed)
         _settle(db, workflow, command, lost, requeue=requeue)
         ended = workers.bury(db, workflow_id)
+        journal.record(db, workflow_id, command, map(_buried, ended))
         _free_claims(db, workflow, claims, dry_run=dry_run)
     return _summary(workflow_id, lost, ended, requeue=requeue)
 
@@ -52,8 +53,9 @@ def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[s
     )
     moves = {job["job_id"]: (after, job["attempt_id"] + (after == states.READY), None) for job in lost}
     folding.save_moves(db, moves)
-    journal.record(db, workflow_id, command, [_change(job, moves[job["job_id"]]) for job in lost])
-    fold.settle(db, workflow_id)
+    changes = [_change(job, moves[job["job_id"]]) for job in lost]
+    changes += [_followed(job_id, status) for job_id, status in fold.settle(db, workflow_id)]
+    journal.record(db, workflow_id, command, changes)
 
 
 def _life(job: sqlite3.Row) -> tuple[int, int, int]:
@@ -62,8 +64,21 @@ def _life(job: sqlite3.Row) -> tuple[int, int, int]:
 
 def _change(job: sqlite3.Row, after: tuple[int, int, str | None]) -> journal.Change:
     why: dict[str, Any] = {"cause": "orphan", "worker": job["worker"]}
-    before = {"status": states.NAMES[job["status"]], "run_id": job["run_id"], "attempt_id": job["attempt_id"]}
-    return journal.Change("job", job["job_id"], why, before, {"status": states.NAMES[after[0]], "attempt_id": after[1]})
+    before = {key: job[key] for key in ("run_id", "attempt_id", "worker")}
+    status, attempt_id, worker = after
+    now = {**before, "attempt_id": attempt_id, "worker": worker, "status": states.NAMES[status]}
+    return journal.Change("job", job["job_id"], why, {**before, "status": states.NAMES[job["status"]]}, now)
+
+
+def _followed(job_id: int, status: int) -> journal.Change:
+    """Note the move of a blocked job whose last parent was lost."""
+    after = {"status": states.NAMES[status]}
+    return journal.Change("job", job_id, {"cause": "parents"}, {"status": states.NAMES[states.BLOCKED]}, after)
+
+
+def _buried(allocation_id: int) -> journal.Change:
+    why = {"cause": "orphan"}
+    return journal.Change("allocation", allocation_id, why, {"status": "active"}, {"status": "lost"})
 
 
 def _free_claims(db: sqlite3.Connection, workflow: Record, claims: list[str], *, dry_run: bool) -> None:

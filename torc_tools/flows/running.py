@@ -13,7 +13,7 @@ from torc_tools.core import standing
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, orphans, summing
 from torc_tools.records import Record
-from torc_tools.shell import layout, liveness, manifest, progress, queries, spawn, store, stream, workers
+from torc_tools.shell import journal, layout, liveness, manifest, progress, queries, spawn, store, stream, workers
 
 if TYPE_CHECKING:
     import subprocess
@@ -62,7 +62,15 @@ def _take(db: sqlite3.Connection, workflow: Record, options: list[str]) -> int |
         folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, "cancel"))
-        return workers.start(db, workflow["workflow_id"], {"options": options})
+        allocation_id = workers.start(db, workflow["workflow_id"], {"options": options})
+        _note(db, workflow["workflow_id"], allocation_id, None, {"kind": "local", "status": "active"})
+    return allocation_id
+
+
+def _note(db: sqlite3.Connection, workflow_id: int, allocation_id: int, before: Record | None, after: Record) -> None:
+    """Journal a change of our allocation."""
+    change = journal.Change("allocation", allocation_id, {"reason": "a worker of this machine"}, before, after)
+    journal.record(db, workflow_id, "torc-run", [change])
 
 
 def _work(db: sqlite3.Connection, path: str, workflow: Record, allocation_id: int, options: list[str]) -> int:
@@ -106,13 +114,17 @@ def _follow(db: sqlite3.Connection, workflow: Record, allocation_id: int, worker
 
 @contextlib.contextmanager
 def _going_on(said: set[str]) -> Iterator[None]:
-    """Let a store that is locked, or on a full disk, be tried again at the next tick; `said` keeps what was told."""
+    """Let what the store or an event file is in the way of be tried again at the next tick; `said` keeps what was told.
+
+    A store may be locked or on a full disk, an event file may not be readable now: the worker works on.
+    """
     try:
         yield
-    except sqlite3.OperationalError as error:
-        if str(error) not in said:
-            said.add(str(error))
-            stream.say(f"torc-run: store: {error}: trying again while the worker works")
+    except (sqlite3.OperationalError, OSError) as error:
+        trouble = f"store: {error}" if isinstance(error, sqlite3.Error) else f"events: {error}"
+        if trouble not in said:
+            said.add(trouble)
+            stream.say(f"torc-run: {trouble}: trying again while the worker works")
 
 
 def _follow_other(db: sqlite3.Connection, workflow_id: int) -> int:
@@ -143,5 +155,6 @@ def _greet(db: sqlite3.Connection, workflow_id: int) -> None:
 def _close(db: sqlite3.Connection, workflow_id: int, allocation_id: int) -> None:
     fold.fold(db, workflow_id)
     with store.transaction(db):
-        workers.end(db, allocation_id, "complete")
+        if workers.end(db, allocation_id, "complete"):
+            _note(db, workflow_id, allocation_id, {"status": "active"}, {"status": "complete"})
     orphans.reconcile(db, workflow_id, "torc-run", requeue=True)

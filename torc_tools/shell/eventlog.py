@@ -21,7 +21,7 @@ def news(db: sqlite3.Connection, workflow: Record) -> list[tuple[str, str, int]]
             sizes = {
                 e.name[:-6]: e.stat().st_size
                 for e in entries
-                if e.name.startswith(prefix) and e.name.endswith(".jsonl")
+                if e.name.startswith(prefix) and e.name.endswith(".jsonl") and e.is_file()
             }
     except (FileNotFoundError, NotADirectoryError):
         return []

@@ -24,13 +24,16 @@ def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iter
 
     Each row's hash covers the row and the hash before it: a row that is edited or taken out later shows.
     """
+    noted = list(changes)
+    if not noted:
+        return 0
     import hashlib
 
     last = db.execute("SELECT hash FROM change ORDER BY change_id DESC LIMIT 1").fetchone()
     previous = last[0] if last else ""
     now, by = time.time(), who()
     rows = []
-    for change in changes:
+    for change in noted:
         texts = [orjson.dumps(part, option=orjson.OPT_SORT_KEYS).decode() for part in change[2:]]
         row = (workflow_id, now, by, command, change.subject, change.subject_id, *texts)
         previous = hashlib.sha256(orjson.dumps([previous, *row])).hexdigest()

@@ -1,5 +1,6 @@
 """The manifest: the job lines that a worker reads instead of the store, with what it needs to unblock them itself."""
 
+import contextlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -23,10 +24,20 @@ def write(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: s
     path = layout.manifest_path(workflow, allocation_id)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     lines = records.framed("torc-run", workflow["workflow_id"], _lines(db, workflow, allocation_id, store))
-    with open(f"{path}.part", "wb") as file:
+    with _one_view(db), open(f"{path}.part", "wb") as file:
         file.writelines(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
     os.replace(f"{path}.part", path)
     return path
+
+
+@contextlib.contextmanager
+def _one_view(db: sqlite3.Connection) -> Iterator[None]:
+    """Let all that is read in the block be of one moment: a reset between two queries would free jobs of parents."""
+    db.execute("BEGIN")
+    try:
+        yield
+    finally:
+        db.execute("ROLLBACK")
 
 
 def _lines(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: str) -> Iterator[Record]:

@@ -65,12 +65,10 @@ def hand_over(db: sqlite3.Connection, allocation_id: int, pid: int) -> None:
     )
 
 
-def end(db: sqlite3.Connection, allocation_id: int, status: str) -> None:
-    """Note that an allocation has ended: complete, lost or canceled."""
-    db.execute(
-        "UPDATE allocation SET status = ?, ended_at = ? WHERE allocation_id = ? AND status = 'active'",
-        (status, time.time(), allocation_id),
-    )
+def end(db: sqlite3.Connection, allocation_id: int, status: str) -> bool:
+    """Note that an allocation has ended: complete, lost or canceled; say whether it was active before."""
+    query = "UPDATE allocation SET status = ?, ended_at = ? WHERE allocation_id = ? AND status = 'active'"
+    return db.execute(query, (status, time.time(), allocation_id)).rowcount > 0
 
 
 def bury(db: sqlite3.Connection, workflow_id: int) -> list[int]:
