@@ -72,7 +72,7 @@ def test_words(facts: dict[str, object], expected: tuple[str, str]) -> None:
     assert verdict(**facts) == expected
 
 
-# The rows of torc-021.md 14.A; the note says why we differ where we do.
+# Cases of torc 0.21, by number; the note says why we differ where we do.
 TORC = [
     (1, (137, 30, 3_000_000_000), {}, "oom", ""),
     (2, (1, 30, 3_000_000_000), {}, "oom", ""),
@@ -81,7 +81,7 @@ TORC = [
     (5, (137, 48.0 * 60, None), {}, "oom", "torc has a gap between 80 and 90 % (N13)"),
     (6, (137, 51.0 * 60, None), {}, "oom", "the same gap"),
     (7, (1, 54.0 * 60, None), {}, "unknown", ""),
-    (8, (1, 54.01 * 60, None), {}, "unknown", "it left by itself; the seed asks that it was killed"),
+    (8, (1, 54.01 * 60, None), {}, "unknown", "it left by itself; torc documents ask that it was killed"),
     (9, (152, 60, None), {}, "unknown", "152 after 1.7 % of the runtime is no timeout (seen: FAILED in accounting)"),
     (10, (152, 180, None), {"status": "terminated"}, "unknown", "5 %: the same"),
     (11, (143, 59.9 * 60, None), {"status": "terminated"}, "timeout", ""),

@@ -27,7 +27,7 @@ def late(runtime=3600, exec_s=None, **more):
     }  # fmt: skip
 
 
-# The rows of torc-021.md 14.B that a failed job can meet: (row, factor, limit, peak, new memory, why we differ)
+# Cases of torc 0.21 that a failed job can meet: (row, factor, limit, peak, new memory, why we differ)
 MEMORY = [
     (31, 1200, 2 * GIB, 3_000_000_000, "4g", ""),
     (31, 1200, 8 * GIB, 10_500_000_000, "12g", ""),

@@ -152,7 +152,7 @@ def adjustment(job: int, cause: str, **more: object) -> dict[str, object]:
     return {**made, "because": {"cause": cause}, **more}
 
 
-def test_the_lines_of_a_plan_are_the_seeds() -> None:
+def test_the_lines_of_a_plan_are_those_torc_documents() -> None:
     found = [
         adjustment(107, "oom", original_memory="8g", new_memory="12g"),
         adjustment(9, "timeout", original_runtime="PT1H", new_runtime="PT1H24M"),
@@ -182,7 +182,7 @@ def test_the_lines_of_a_plan_are_the_seeds() -> None:
     ]
 
 
-def test_the_lines_of_a_watch_are_the_seeds() -> None:
+def test_the_lines_of_a_watch_are_those_torc_documents() -> None:
     text = recovery_text.watching(60, recover=True, max_retries=None, show_counts=True)
     assert text == "poll interval: 60s, recover enabled, unlimited retries, job counts enabled"
     line = recovery_text.counts_line(counts(running=10, blocked=90))

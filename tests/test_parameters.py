@@ -10,7 +10,7 @@ from specs import faults, notes, planned, spec
 from torc_tools.core import parameters
 from torc_tools.core.parameters import BadParameterError, Rows, values
 
-CASES = [  # number in torc-021 14.C, values, template, names; a word behind says why ours are not torc's
+CASES = [  # number of the case of torc 0.21, values, template, names; a word behind says why ours are not torc's
     (69, "1:5", "j_{i}", ["j_1", "j_2", "j_3", "j_4", "j_5"]),
     (70, "{1:3}", "j_{i}", ["j_1", "j_2", "j_3"]),
     (70, "1 : 3", "j_{i}", ["j_1", "j_2", "j_3"]),

@@ -54,7 +54,7 @@ def test_the_street_at_once_and_stage_by_stage_come_to_the_same_end(torc: Torc, 
     assert (street.statuses(), street.limits()) == whole
 
 
-def test_the_lines_are_those_of_the_seed(torc: Torc, failed: Path) -> None:
+def test_the_lines_are_those_torc_documents(torc: Torc, failed: Path) -> None:
     done = torc("torc-recover", 1)
     lines = said(done)
     at = lines.index("Diagnosing failures...")

@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 
 from benchlib.measure import Usage
 
-_HEADS = ("", "work", "figure", "peak MB", "runs", "beside its peers", "aim", "torc 1.0.0 (design 11), not run here")
+_HEADS = (
+    "",
+    "work",
+    "figure",
+    "peak MB",
+    "runs",
+    "beside its peers",
+    "aim",
+    "torc 1.0.0, measured before, not run here",
+)
 
 
 class Row(NamedTuple):

@@ -53,7 +53,9 @@ CODES = {  # return code -> what it means by convention, and a verdict where tha
     states.LOST_CODE: ("no worker reported an end", ("orphan", "likely")),
 }
 KILLS = frozenset({129, 130, 137, 138, 140, 143, 152})  # 128 + HUP INT KILL USR1 USR2 TERM XCPU: ended from outside
-NEAR_RUNTIME = 90  # percent of the runtime from which a kill counts as a timeout (the seeds' 10 percent)
+NEAR_RUNTIME = (
+    90  # percent of the runtime from which a kill counts as a timeout (torc's documents: within 10 percent of it)
+)
 NEAR_MEMORY = 80  # percent of the memory below which an exact peak speaks against an out-of-memory kill
 NOT_FAILED = ("completed", "disabled", *(states.NAMES[number] for number in (*states.WAITING, *states.ACTIVE)))
 
@@ -194,7 +196,7 @@ def _log_is_sure(case: Case) -> Verdict | None:
 
 
 def _killed_137(case: Case) -> Verdict | None:
-    """Judge SIGKILL with no word about it: memory by the seeds' rule, unless the facts say otherwise."""
+    """Judge SIGKILL with no word about it: memory by torc's rule, unless the facts say otherwise."""
     if case.code != 137:
         return None
     if case.over_memory() or case.mark("oom", "likely"):
