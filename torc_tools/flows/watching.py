@@ -196,6 +196,8 @@ def _start(watcher: Watch, state: dict[str, Any], memory: pace.Memory) -> Pause:
 def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, seen: pace.Seen) -> Pause | Ended:
     """Recover once, and let the workflow go on."""
     say, request = watcher.log.say, watcher.request
+    if _still_nothing(watcher, state, seen):
+        return Ended(exits.EMPTY)
     say(f"Workflow {request.workflow_id} is complete")
     say_all(say, recovery_text.failures(seen.counts))
     say_all(say, ["", recovery_text.attempt(step.attempt, watcher.policy.max_retries), ""])
@@ -203,20 +205,41 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, seen: pa
     found = recovery_steps.adjustments(raw)
     counts = recovery_text.plan(found)
     say_all(say, recovery_text.proposals(found, dry_run=False))
-    if not counts.again:
+    if not counts.again and not recovery_steps.look(request).counts["ready"]:  # the hook may have reset jobs itself
         say_all(say, recovery_text.nothing_recoverable(request.workflow_id, counts))
+        state["told"] = ["nothing", seen.progress]
         _keep(watcher, state)
         return Ended(exits.EMPTY)
-    say_all(say, ["", "Resetting failed jobs..."])
-    done = recovery_steps.carry_out(request, watcher.voice, raw)
-    say(f"  Reset {done.named} job(s)")
+    memory = _memory(state)
+    _keep(watcher, state, pace.recovered(memory, seen))  # it counts, even if we are killed before it is done
+    if counts.again:
+        _carry_out(watcher, state, raw, memory)
     say("Restarting the workflow here...")
-    pause = _start(watcher, state, pace.started(pace.recovered(_memory(state), seen), seen))
+    pause = _start(watcher, state, pace.started(_memory(state), seen))
     say_all(say, ["", "Recovery initiated. Resuming monitoring..."])
     if not watcher.once:
         say("")
         header(watcher)
     return pause
+
+
+def _still_nothing(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> bool:
+    """Say whether a step before has told that nothing is recoverable, and that still holds: it is told once."""
+    if not watcher.once or state.get("told") != ["nothing", seen.progress]:
+        return False
+    raw = pipeline.run(*recovery_steps.plan_stages(watcher.request), hear=watcher.voice.hear).checked()
+    return not recovery_steps.counted(raw).again
+
+
+def _carry_out(watcher: Watch, state: dict[str, Any], raw: bytes, memory: pace.Memory) -> None:
+    """Apply a plan and reset its jobs; where that fails, `memory` is what is known as before."""
+    say_all(watcher.log.say, ["", "Resetting failed jobs..."])
+    try:
+        done = recovery_steps.carry_out(watcher.request, watcher.voice, raw)
+    except Failure:
+        _keep(watcher, state, memory)
+        raise
+    watcher.log.say(f"  Reset {done.named} job(s)")
 
 
 def _end(watcher: Watch, state: dict[str, Any], step: pace.Done | pace.GiveUp, seen: pace.Seen) -> Ended:

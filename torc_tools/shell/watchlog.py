@@ -18,6 +18,7 @@ class WatchLog:
         self.path = path
         self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._dated = False
+        self._trouble: str | None = None  # what kept the last line from being written
         if not lazy:
             self._date()
 
@@ -27,16 +28,25 @@ class WatchLog:
         stream.say(line)
 
     def note(self, line: str) -> None:
-        """Write one line to the log alone."""
+        """Write one line to the log alone; a full disk costs the line and not the watch."""
         self._date()
-        os.write(self.fd, (stream.printable(line) + "\n").encode(errors="replace"))
+        self._write((stream.printable(line) + "\n").encode(errors="replace"))
 
     def _date(self) -> None:
         if not self._dated:
             self._dated = True
             host, pid, _ = liveness.me()
             at = time.strftime("%Y-%m-%d %H:%M:%S %z")
-            os.write(self.fd, f"--- {at} torc-watch on {host} (pid {pid})\n".encode())
+            self._write(f"--- {at} torc-watch on {host} (pid {pid})\n".encode())
+
+    def _write(self, line: bytes) -> None:
+        try:
+            os.write(self.fd, line)
+            self._trouble = None
+        except OSError as error:
+            if error.strerror != self._trouble:
+                stream.say(f"torc-watch: cannot write '{self.path}': {error.strerror}")
+            self._trouble = error.strerror
 
     @contextlib.contextmanager
     def failures(self) -> Iterator[None]:
