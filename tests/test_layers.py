@@ -1,4 +1,4 @@
-"""Who may import whom . Arrows go down: ground < core | shell < flows < commands."""
+"""Who may import whom. Arrows go down: ground < core | shell < flows < commands."""
 
 import ast
 import sys
