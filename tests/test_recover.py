@@ -251,6 +251,15 @@ def test_an_unchanged_plan_is_applied_and_an_emptied_one_is_not(torc: Torc, fail
     assert list((failed / "tmp").iterdir()) == []
 
 
+def test_a_name_may_hold_what_other_languages_call_a_line_end(torc: Torc, work_dir: Path) -> None:
+    (work_dir / "spec.json").write_text('{"name": "w", "jobs": [{"name": "a\\u2028b\\u0085c", "command": "exit 3"}]}')
+    torc("torc-create", "spec.json")
+    torc("torc-run", 1)
+    done = edit(torc, work_dir, "true", "--retry-unknown")
+    assert done.returncode == 0, said(done)
+    assert list(street.statuses().values()) == ["ready"]
+
+
 @pytest.mark.parametrize(
     ("text", "status", "words"),
     [

@@ -186,7 +186,7 @@ def edited(request: Request, raw: bytes) -> tuple[bytes, str]:
     lines = [orjson.dumps(each).decode() for each in adjustments(raw)]
     text = "\n".join([*recovery_text.edit_header(request.workflow_id), *lines, ""])
     back, path = editor.edit(text, f"torc-recover-{request.workflow_id}-")
-    kept = ["" if line.lstrip().startswith("#") else line for line in back.splitlines()]
+    kept = ["" if line.lstrip().startswith("#") else line for line in back.split("\n")]
     try:
         data = "\n".join([*kept, ""]).encode()
         parse(data)
