@@ -15,8 +15,8 @@ from waiting import until
 
 from torc_tools import states
 from torc_tools.core.resetting import Name
-from torc_tools.flows import resetting
-from torc_tools.shell import manifest, queries, store
+from torc_tools.flows import resetting, working
+from torc_tools.shell import layout, liveness, manifest, queries, store
 
 WRITERS = [
     ("apply", ["adjustment"]),
@@ -141,9 +141,9 @@ def test_a_manifest_shows_the_store_at_one_moment(store_file: Path, monkeypatch:
     def reset_meanwhile(query: str) -> None:
         if "FROM job j LEFT JOIN resource_requirements" in query:
             db.set_trace_callback(None)
-            with contextlib.closing(store.open_store(str(store_file))) as other:
-                with contextlib.suppress(sqlite3.OperationalError):
-                    resetting.reset(other, [Name(1)], force=False, dry_run=False)
+            other = store.open_store(str(store_file))
+            with contextlib.closing(other), contextlib.suppress(sqlite3.OperationalError):
+                resetting.reset(other, [Name(1)], force=False, dry_run=False)
 
     db.set_trace_callback(reset_meanwhile)
     path = manifest.write(db, queries.workflow(db, 1), 1, str(store_file))
@@ -165,3 +165,32 @@ def test_news_that_cannot_be_read_do_not_end_a_run(work_dir: Path) -> None:
     (work_dir / "go").write_text("\n")
     assert run.wait(20) == 0
     assert (work_dir / "done").exists()
+
+
+@pytest.mark.parametrize("change", ["--status=disabled", "--command=touch other"])
+def test_what_a_living_worker_may_start_is_not_changed_behind_its_back(
+    torc: Torc, store_file: Path, change: str
+) -> None:
+    """It would run as the manifest has it, and the store would say that something else had run."""
+    host, pid, pid_start = liveness.me()
+    execute(
+        store_file,
+        f"UPDATE job SET status = {states.READY} WHERE job_id = 6",
+        "INSERT INTO allocation (workflow_id, kind, status, hostname, pid, pid_start, created_at)"
+        f" VALUES (1, 'local', 'active', '{host}', {pid}, {pid_start}, 0)",
+    )
+    before = state(store_file)
+    done = torc("jobs", "set", "6", change)
+    who = f"a worker on {host} (pid {pid})"
+    text = f"torc-jobs: job 6 (after_bug) is ready and {who} may run it as it is: nothing was changed\n"
+    assert (done.returncode, done.stderr.decode()) == (75, text)
+    assert state(store_file) == before
+    execute(store_file, "UPDATE allocation SET status = 'complete'")
+    assert torc("jobs", "set", "6", change).returncode == 0
+
+
+def test_a_worker_never_takes_the_name_of_one_whose_file_is_gone(work_dir: Path) -> None:
+    """Its first events would lie before the place up to which the store has read the file of that name."""
+    name = layout.worker_name(1, 1, None, os.getpid())
+    workflow = {"workflow_id": 1, "run_id": 1, "output_dir": str(work_dir), "event_offsets": {f"{name}.jsonl": 900}}
+    assert working._unused(workflow, None) == f"{name}.2"

@@ -95,7 +95,7 @@ def _chosen(db: sqlite3.Connection, args: argparse.Namespace) -> Iterator[Name]:
     if args.workflow_id is not None and (args.failed or args.status is not None or args.return_code is not None):
         statuses = sorted(states.RECOVERABLE) if args.failed else args.status
         found = jobstate.chosen(db, args.workflow_id, statuses, args.return_code)
-        ids = found if ids is None else [job_id for job_id in found if job_id in set(ids)]
+        ids = found if ids is None else sorted(set(found) & set(ids))
     yield from (Name(job_id, args.workflow_id) for job_id in ids)
 
 

@@ -95,10 +95,11 @@ def _cancel_orphans(
     workflow_id = workflow["workflow_id"]
     gone = workers.gone(db, workflow_id)
     nobody = not stopping.processes(db, workflow_id)
+    wanted = None if among is None else set(among)
     lost = [
         job
         for job in workers.active_jobs(db, workflow_id)
-        if (among is None or job["job_id"] in set(among)) and (dry_run or nobody or job["worker"] in gone)
+        if (wanted is None or job["job_id"] in wanted) and (dry_run or nobody or job["worker"] in gone)
     ]
     lives = [(job["job_id"], job["run_id"], job["attempt_id"]) for job in lost]
     if not dry_run:

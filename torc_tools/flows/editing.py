@@ -10,7 +10,7 @@ from torc_tools.core import adjusting
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, looking
 from torc_tools.records import Record, may, need_ids
-from torc_tools.shell import jobedit, journal, queries, requirements, store
+from torc_tools.shell import jobedit, journal, queries, requirements, store, workers
 from torc_tools.shell.journal import Change
 
 FIELDS = ("memory", "runtime", "num_cpus", "num_gpus", "num_nodes", "command", "priority")
@@ -40,7 +40,8 @@ def named(found: Iterable[Record]) -> list[int]:
 def edit(args: argparse.Namespace, job_ids: Sequence[int]) -> tuple[sqlite3.Connection | None, int | None]:
     """Set what `args` (FIELDS and status) name on some jobs, in one transaction; give the store and the workflow.
 
-    Raises Failure(66) for a job that is missing, Failure(65) where a job's state does not allow the change.
+    Raises Failure(66) for a job that is missing, Failure(65) where a job's state does not allow the change, and
+    Failure(75) where a living worker would run it as it was.
     """
     if not job_ids:
         return None, None
@@ -48,6 +49,7 @@ def edit(args: argparse.Namespace, job_ids: Sequence[int]) -> tuple[sqlite3.Conn
     with store.transaction(db):
         jobs = list(queries.jobs(db, queries.among("j.job_id", job_ids)))
         _refuse(jobs, args)
+        _refuse_held(db, workflow_id, jobs, args)
         changes = _sizes(db, workflow_id, jobs, args)
         for column in ("command", "priority"):
             changes += _column(db, jobs, column, getattr(args, column))
@@ -66,6 +68,17 @@ def _refuse(jobs: Sequence[Record], args: argparse.Namespace) -> None:
         if args.status and not _allowed(job["status"], args.status[0]):
             name = states.NAMES[args.status[0]]
             raise Failure(exits.DATA, f"job {job['job_id']} is {job['status']}: it cannot be set to {name}")
+
+
+def _refuse_held(db: sqlite3.Connection, workflow_id: int, jobs: Sequence[Record], args: argparse.Namespace) -> None:
+    """Refuse to disable, or give another command, what a living worker has in its manifest: it runs as it was."""
+    if args.command is None and args.status != [states.DISABLED]:
+        return
+    waiting = [job for job in jobs if states.NUMBERS[job["status"]] in states.WAITING]
+    for worker in workers.live(db, workflow_id)[:1] if waiting else ():
+        who = f"a worker on {worker['hostname']} (pid {worker['pid']})"
+        job = f"job {waiting[0]['job_id']} ({waiting[0]['job_name']}) is {waiting[0]['status']}"
+        raise Failure(exits.TEMPORARY, f"{job} and {who} may run it as it is: nothing was changed")
 
 
 def _allowed(now: str, wanted: int) -> bool:

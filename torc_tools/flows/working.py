@@ -73,10 +73,15 @@ def _nameless(jobs: list[Record]) -> Record:
 
 
 def _unused(workflow: Record, slurm_job_id: str | None) -> str:
-    """Give the name of this worker: another one than that of a worker which had our pid before us."""
+    """Give the name of this worker: another one than that of a worker which had our pid before us.
+
+    The manifest names those of which events were folded: their files may be gone, but not how far they were read.
+    """
+    known = workflow.get("event_offsets") or {}
     name = first = layout.worker_name(workflow["workflow_id"], workflow["run_id"], slurm_job_id, os.getpid())
     number = 1
-    while os.path.exists(os.path.join(layout.events_dir(workflow["output_dir"]), f"{name}.jsonl")):
+    folder = layout.events_dir(workflow["output_dir"])
+    while f"{name}.jsonl" in known or os.path.exists(os.path.join(folder, f"{name}.jsonl")):
         number += 1
         name = f"{first}.{number}"
     return name
