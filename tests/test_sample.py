@@ -26,6 +26,13 @@ def test_a_command_is_passed_through_and_measured(torc: Torc, work_dir: Path) ->
     assert usage["cpu_time_s"] > 0
 
 
+def test_the_peak_of_the_kernel_counts_also_where_a_large_program_started_us(torc: Torc) -> None:
+    large = bytearray(300 << 20)
+    usage = json.loads(torc("torc-sample", "--", sys.executable, "-c", BIG).stderr)
+    assert 200 << 20 < usage["peak_memory_bytes"] < len(large)
+    assert usage["peak_source"] == "kernel"
+
+
 def test_the_usage_goes_to_standard_error(torc: Torc) -> None:
     done = torc("torc-sample", "true")
     assert done.stdout == b""
