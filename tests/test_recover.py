@@ -14,6 +14,7 @@ import waiting
 from conftest import Torc, command, said, script
 from prepared import execute
 
+from torc_tools import states
 from torc_tools.shell import liveness, store
 
 
@@ -109,6 +110,23 @@ def test_a_dry_run_with_news_from_workers_leaves_every_byte_too(torc: Torc, work
     done = torc("torc-recover", "-n", 1)
     assert "  Would apply fixes: 1 OOM, 1 timeout" in said(done)
     assert (work_dir / "torc.db").read_bytes() == unfolded
+
+
+def test_a_dry_run_says_that_lost_jobs_would_be_recovered(torc: Torc, store_file: Path) -> None:
+    """The cleanup of orphans comes first in a recovery, so that a job without a worker is nothing to wait for."""
+    host = os.uname().nodename
+    running = f"UPDATE job SET status = {states.RUNNING}, worker = 'w' WHERE job_id = 1"
+    gone = f"INSERT INTO worker (workflow_id, name, hostname, pid, pid_start) VALUES (1, 'w', '{host}', 1, 1)"
+    done = f"UPDATE job SET status = {states.COMPLETED} WHERE job_id IN (2, 3, 4)"
+    execute(store_file, running, gone)
+    lines = [
+        "[DRY RUN] Orphan cleanup would fail 1 job(s) whose worker is gone",
+        "[DRY RUN] They would be recovered, too: after 'torc-sync 1' this shows how",
+    ]
+    assert said(torc("torc-recover", "--dry-run", 1))[:2] == lines
+    execute(store_file, done)
+    alone = torc("torc-recover", "--dry-run", 1)
+    assert (alone.returncode, said(alone)) == (0, lines)
 
 
 def test_nothing_to_recover_is_no_failure(torc: Torc, work_dir: Path) -> None:

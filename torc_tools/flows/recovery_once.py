@@ -5,7 +5,7 @@ import os
 from typing import NamedTuple
 
 from torc_tools import exits
-from torc_tools.core import recovery_text
+from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import Plan, say_all
 from torc_tools.exits import Failure
 from torc_tools.flows import recovery_steps
@@ -137,8 +137,10 @@ def preview(request: Request, *, restart: bool) -> int:
     change = recovery_steps.Changing(request, heard.append)
     try:
         seen = recovery_steps.look(request)
+        lost = recovery_steps.tell_sync(request, Voice(), sync.finish().checked())
+        if lost and not seen.live and not any(seen.counts[name] for name in pace.RECOVERABLE):
+            return exits.OK
         verdict = recovery_steps.judge(seen)
-        recovery_steps.tell_sync(request, Voice(), sync.finish().checked())
         if verdict != "recover":
             stream.say(recovery_text.NOTHING if verdict == "nothing" else "[DRY RUN] Would restart the workflow here")
             return exits.OK

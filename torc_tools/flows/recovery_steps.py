@@ -137,12 +137,15 @@ def sync(request: Request, voice: Voice) -> None:
     tell_sync(request, voice, pipeline.run(sync_stage(request), hear=voice.hear).checked())
 
 
-def tell_sync(request: Request, voice: Voice, output: bytes) -> None:
-    """Say what torc-sync did, from its output."""
+def tell_sync(request: Request, voice: Voice, output: bytes) -> int:
+    """Say what torc-sync did, from its output; give how many jobs it has failed, or would."""
     count = sum(int(each.get("running_jobs_failed") or 0) for each in parse(output) if each["type"] == "summary")
     if count:
         verb = "[DRY RUN] Orphan cleanup would fail" if request.dry_run else "Orphan cleanup failed"
         voice.say(f"{verb} {count} job(s) whose worker is gone")
+    if count and request.dry_run:
+        voice.say(f"[DRY RUN] They would be recovered, too: after 'torc-sync {request.workflow_id}' this shows how")
+    return count
 
 
 def planned(request: Request, voice: Voice) -> bytes:
