@@ -31,7 +31,7 @@ class Seen(NamedTuple):
     now: float  # Unix seconds
     counts: Mapping[str, int]  # jobs by state, every state named
     capacity: bool  # a worker lives, or an allocation is queued or runs
-    retries: int = 0  # ready jobs that have run before (attempt or run above the first)
+    retries: int = 0  # ready jobs in an attempt above the first
     progress: str = ""  # changes whenever anything about the jobs does
     can_add: bool = False  # capacity can be added to capacity (not on one machine, which is one allocation)
     is_canceled: bool = False

@@ -182,9 +182,10 @@ def run_hook(request: Request, voice: Voice) -> None:
 
 
 def edited(request: Request, raw: bytes) -> tuple[bytes, str]:
-    """Let the user edit the adjustments of a plan; give what came back as a bare stream, and the path of the file.
+    """Let the user edit the adjustments of a plan; give what came back, and the path of the file.
 
-    Comment lines become empty ones, so that line numbers in messages are those of the file. Raises Failure(65).
+    Comment lines become empty ones, so that line numbers in messages are those of the file. Once it is known to be
+    right it gets its frame: if we are killed while we pass it on, half of it is not applied. Raises Failure(65).
     """
     lines = [orjson.dumps(each).decode() for each in adjustments(raw)]
     text = "\n".join([*recovery_text.edit_header(request.workflow_id), *lines, ""])
@@ -195,7 +196,14 @@ def edited(request: Request, raw: bytes) -> tuple[bytes, str]:
         parse(data)
     except Failure as failure:
         raise Failure(failure.status, f"{failure.message}: nothing was changed, the text is kept in '{path}'") from None
-    return data, path
+    return _framed(request.workflow_id, data), path
+
+
+def _framed(workflow_id: int, data: bytes) -> bytes:
+    """Put a frame around a plan; its begin takes the place of an empty first line, which the header leaves."""
+    begin = orjson.dumps(records.begin("torc-recover", workflow_id)) + b"\n"
+    end = orjson.dumps({"type": "end", "stage": "torc-recover"}) + b"\n"
+    return begin + data.removeprefix(b"\n") + end
 
 
 class Changing:
