@@ -66,7 +66,7 @@ def worker(open_store: Path, request: pytest.FixtureRequest) -> Iterator[subproc
     output_dir = str(open_store.parent / "torc_output")
     events = layout.events_dir(output_dir)
     Path(events).mkdir(parents=True)
-    folder = layout.claims_dir(output_dir, 1, TOKEN)
+    folder = layout.claims_dir({"output_dir": output_dir, "workflow_id": 1, "token": TOKEN})
     made = subprocess.Popen(
         [sys.executable, "-c", WORKER, events, folder, TOKEN, request.param], stdout=subprocess.PIPE
     )

@@ -10,7 +10,7 @@ import pytest
 from prepared import TOKEN, execute
 
 from torc_tools import states
-from torc_tools.shell import layout, liveness
+from torc_tools.shell import layout, liveness, store, workers
 
 
 def event(kind, **fields):
@@ -149,7 +149,7 @@ def test_what_a_lost_job_left_running_is_killed(torc, work_dir, fresh):
 
 
 def test_claims_of_dead_workers_on_jobs_that_never_started_are_freed(torc, work_dir, fresh):
-    folder = work_dir / layout.claims_dir("torc_output", 1, TOKEN)
+    folder = work_dir / layout.claims_dir({"output_dir": "torc_output", "workflow_id": 1, "token": TOKEN})
     folder.mkdir(parents=True)
     host, pid, pid_start = liveness.me()
     dead = {"hostname": host, "pid": 2**22 - 1, "pid_start": 1}
@@ -170,7 +170,7 @@ def test_the_scripts_of_a_dead_worker_are_killed_before_they_can_run_twice(torc,
 
 
 def test_what_is_no_claim_in_the_folder_of_the_claims_stays_and_stops_nothing(torc, work_dir, fresh):
-    folder = work_dir / layout.claims_dir("torc_output", 1, TOKEN)
+    folder = work_dir / layout.claims_dir({"output_dir": "torc_output", "workflow_id": 1, "token": TOKEN})
     (folder / "a folder").mkdir(parents=True)
     (folder / "note.txt").write_text("mine")
     (folder / "3.r1.a1").write_text("")
@@ -179,7 +179,7 @@ def test_what_is_no_claim_in_the_folder_of_the_claims_stays_and_stops_nothing(to
 
 
 def test_what_a_dead_worker_started_but_could_not_say_is_killed_before_it_can_run_twice(torc, work_dir, fresh):
-    folder = work_dir / layout.claims_dir("torc_output", 1, TOKEN)
+    folder = work_dir / layout.claims_dir({"output_dir": "torc_output", "workflow_id": 1, "token": TOKEN})
     folder.mkdir(parents=True)
     dead = {"hostname": os.uname().nodename, "pid": 2**22 - 1, "pid_start": 1}
     (folder / "3.r1.a1").write_text(json.dumps(dead))
@@ -218,3 +218,13 @@ def test_killed_after_any_write_the_store_is_as_before_or_as_after(torc, work_di
         assert status_of(fresh) == legal[-1]
     assert seen == sorted(seen)
     assert set(seen) >= {0, 1}
+
+
+def test_only_workers_whose_leftovers_were_looked_for_are_buried(store_file):
+    """One that dies in between would be ended with its scripts still running, and they would run again beside it."""
+    db = store.open_store(str(store_file))
+    for name in ("early", "late"):
+        row = (1, name, os.uname().nodename, 2**22 - 1, 1)
+        db.execute("INSERT INTO worker (workflow_id, name, hostname, pid, pid_start) VALUES (?, ?, ?, ?, ?)", row)
+    workers.bury(db, 1, ["early"])
+    assert workers.killed(db, 1) == ["late"]

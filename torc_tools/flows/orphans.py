@@ -34,7 +34,7 @@ def reconcile(
         if not dry_run:
             leftovers.kill(workflow, map(_life, lost), killed)
         _settle(db, workflow, command, lost, requeue=requeue)
-        ended = workers.bury(db, workflow_id)
+        ended = workers.bury(db, workflow_id, killed)
         journal.record(db, workflow_id, command, map(_buried, ended))
         _free_claims(db, workflow, claims, dry_run=dry_run)
     return _summary(workflow_id, lost, ended, requeue=requeue)

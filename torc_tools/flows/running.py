@@ -59,7 +59,7 @@ def _take(db: sqlite3.Connection, workflow: Record, options: list[str]) -> int |
     with store.transaction(db):
         if workers.live(db, workflow["workflow_id"]):
             return None
-        folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+        folder = layout.claims_dir(workflow)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, "cancel"))
         allocation_id = workers.start(db, workflow["workflow_id"], {"options": options})

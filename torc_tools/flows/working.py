@@ -158,7 +158,7 @@ def _make_folders(output_dir: str) -> None:
 def _claims(workflow: Record, name: str, facts: Record, *, real: bool) -> Claims:
     keys = ("hostname", "pid", "pid_start", "slurm_job_id", "restart_count")
     who = {"worker": name, **{key: facts[key] for key in keys}}
-    folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+    folder = layout.claims_dir(workflow)
     return Claims(folder if real else None, who)
 
 

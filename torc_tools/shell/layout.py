@@ -15,9 +15,9 @@ def worker_name(workflow_id: int, run_id: int, slurm_job_id: str | None, pid: in
     return f"wf{workflow_id}_r{run_id}_{os.uname().nodename}_{slurm_job_id or 'local'}_{pid}"
 
 
-def claims_dir(output_dir: str, workflow_id: int, token: str) -> str:
-    """Give the folder of the claims; the token keeps workflows of other stores apart."""
-    return os.path.join(output_dir, "claims", f"wf{workflow_id}_{token[:8]}")
+def claims_dir(workflow: Record) -> str:
+    """Give the folder of the claims of a workflow; the token keeps workflows of other stores apart."""
+    return os.path.join(workflow["output_dir"], "claims", f"wf{workflow['workflow_id']}_{workflow['token'][:8]}")
 
 
 def claim_name(job_id: int, run_id: int, attempt_id: int) -> str:

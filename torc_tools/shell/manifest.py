@@ -18,8 +18,8 @@ _NOT_STARTED = f"j.workflow_id = ? AND {queries.among('j.status', states.WAITING
 def write(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: str) -> str:
     """Write the manifest of an allocation (whole, or not at all) and give its path.
 
-    It holds the jobs that are ready or blocked, by priority of their ids; parents that are done are left out, the
-    others stand in `waits_for`.
+    It holds the jobs that are ready or blocked, in order of id; parents that are done are left out, the others
+    stand in `waits_for`.
     """
     path = layout.manifest_path(workflow, allocation_id)
     os.makedirs(os.path.dirname(path), exist_ok=True)

@@ -33,7 +33,7 @@ def request_jobs(workflow: Record, jobs: Iterable[tuple[int, int, int]]) -> None
 
 
 def _folder(workflow: Record) -> str:
-    folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+    folder = layout.claims_dir(workflow)
     os.makedirs(folder, exist_ok=True)
     return folder
 

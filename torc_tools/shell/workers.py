@@ -71,14 +71,13 @@ def end(db: sqlite3.Connection, allocation_id: int, status: str) -> bool:
     return db.execute(query, (status, time.time(), allocation_id)).rowcount > 0
 
 
-def bury(db: sqlite3.Connection, workflow_id: int) -> list[int]:
-    """End what is known to be dead: workers, local allocations. Give the ids of the allocations."""
-    now = time.time()
-    for row in db.execute("SELECT * FROM worker WHERE workflow_id = ? AND ended_at IS NULL", (workflow_id,)).fetchall():
-        if _dead(row):
-            db.execute(
-                "UPDATE worker SET ended_at = ? WHERE workflow_id = ? AND name = ?", (now, workflow_id, row["name"])
-            )
+def bury(db: sqlite3.Connection, workflow_id: int, killed: Iterable[str]) -> list[int]:
+    """End the workers `killed`, and the local allocations that are dead; give the ids of the allocations.
+
+    A worker that dies later is left for the next time: what it left running has not been looked for yet.
+    """
+    query = "UPDATE worker SET ended_at = ? WHERE workflow_id = ? AND name = ? AND ended_at IS NULL"
+    db.executemany(query, [(time.time(), workflow_id, name) for name in killed])
     query = "SELECT * FROM allocation WHERE workflow_id = ? AND kind = 'local' AND status = 'active'"
     dead = [row["allocation_id"] for row in db.execute(query, (workflow_id,)).fetchall() if _dead(row)]
     for allocation_id in dead:
@@ -88,7 +87,7 @@ def bury(db: sqlite3.Connection, workflow_id: int) -> list[int]:
 
 def claims(workflow: Record) -> list[str]:
     """Give the file names of the claims on jobs and actions of a workflow."""
-    folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+    folder = layout.claims_dir(workflow)
     try:
         with os.scandir(folder) as entries:
             return [entry.name for entry in entries if _CLAIM.fullmatch(entry.name) and entry.is_file()]
@@ -105,7 +104,7 @@ def stale_claims(
     ever. Where no worker lives at all (`all_gone`), every claim has done its work. Call it inside a transaction:
     workers only create claims, and only the holder of the store's lock takes them away.
     """
-    folder = layout.claims_dir(workflow["output_dir"], workflow["workflow_id"], workflow["token"])
+    folder = layout.claims_dir(workflow)
     present = {layout.claim_name(job, life[1], life[2]): life[0] for job, life in lives.items()}
     return [
         os.path.join(folder, name)
