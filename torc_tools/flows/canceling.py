@@ -9,9 +9,8 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from torc_tools import exits, states
-from torc_tools.core.ledger import MEASURED
 from torc_tools.exits import Failure
-from torc_tools.flows import fold
+from torc_tools.flows import fold, orphans
 from torc_tools.records import Record
 from torc_tools.shell import folding, jobedit, journal, leftovers, queries, stopping, store, workers
 from torc_tools.shell.journal import Change
@@ -101,16 +100,10 @@ def _cancel_orphans(
         for job in workers.active_jobs(db, workflow_id)
         if (wanted is None or job["job_id"] in wanted) and (dry_run or nobody or job["worker"] in gone)
     ]
-    lives = [(job["job_id"], job["run_id"], job["attempt_id"]) for job in lost]
     if not dry_run:
-        leftovers.kill(workflow, lives, workers.killed(db, workflow_id))
-    nothing = [None] * len(MEASURED)
-    rows = [
-        (*life, states.CANCELED, states.LOST_CODE, *nothing, job["worker"], {"reason": "canceled"})
-        for life, job in zip(lives, lost, strict=True)
-    ]
-    folding.save_results(db, workflow_id, rows)
-    folding.save_moves(db, {life[0]: (states.CANCELED, life[2], None) for life in lives})
+        leftovers.kill(workflow, map(orphans.life, lost), workers.killed(db, workflow_id))
+    orphans.save_lost(db, workflow_id, lost, states.CANCELED, "canceled")
+    folding.save_moves(db, {job["job_id"]: (states.CANCELED, job["attempt_id"], None) for job in lost})
     return [_taken(job) for job in lost]
 
 

@@ -32,7 +32,7 @@ def reconcile(
         fold.take_in(db, workflow)
         lost = [job for job in workers.active_jobs(db, workflow_id) if job["worker"] in gone]
         if not dry_run:
-            leftovers.kill(workflow, map(_life, lost), killed)
+            leftovers.kill(workflow, map(life, lost), killed)
         _settle(db, workflow, command, lost, requeue=requeue)
         ended = workers.bury(db, workflow_id, killed)
         journal.record(db, workflow_id, command, map(_buried, ended))
@@ -45,12 +45,7 @@ def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[s
         return
     workflow_id = workflow["workflow_id"]
     after = states.CANCELED if workflow["is_canceled"] else states.READY if requeue else states.FAILED
-    nothing = [None] * len(MEASURED)
-    folding.save_results(
-        db,
-        workflow_id,
-        [(*_life(job), states.FAILED, states.LOST_CODE, *nothing, job["worker"], {"reason": "lost"}) for job in lost],
-    )
+    save_lost(db, workflow_id, lost, states.FAILED, "lost")
     moves = {job["job_id"]: (after, job["attempt_id"] + (after == states.READY), None) for job in lost}
     folding.save_moves(db, moves)
     changes = [_change(job, moves[job["job_id"]]) for job in lost]
@@ -58,7 +53,15 @@ def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[s
     journal.record(db, workflow_id, command, changes)
 
 
-def _life(job: sqlite3.Row) -> tuple[int, int, int]:
+def save_lost(db: sqlite3.Connection, workflow_id: int, lost: list[sqlite3.Row], status: int, reason: str) -> None:
+    """Give the attempts whose end nobody saw a result that says so: return code -128, nothing measured."""
+    unknown = (states.LOST_CODE, *[None] * len(MEASURED))
+    rows = [(*life(job), status, *unknown, job["worker"], {"reason": reason}) for job in lost]
+    folding.save_results(db, workflow_id, rows)
+
+
+def life(job: sqlite3.Row) -> tuple[int, int, int]:
+    """Give the ids of the attempt that a job is in: job, run, attempt."""
     return job["job_id"], job["run_id"], job["attempt_id"]
 
 
