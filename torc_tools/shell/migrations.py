@@ -144,13 +144,51 @@ CREATE TABLE watch (
 """
 
 
+_SLURM = """
+-- names the plan (one torc-regenerate) that it is of
+ALTER TABLE allocation ADD COLUMN plan TEXT;
+-- Slurm's last word on it: PENDING, RUNNING, NODE_FAIL, ...
+ALTER TABLE allocation ADD COLUMN slurm_state TEXT;
+-- why it is queued, or how it ended, in Slurm's words
+ALTER TABLE allocation ADD COLUMN slurm_reason TEXT;
+-- Unix seconds, as all times here
+ALTER TABLE allocation ADD COLUMN submitted_at REAL;
+ALTER TABLE allocation ADD COLUMN started_at REAL;
+-- when Slurm will end it
+ALTER TABLE allocation ADD COLUMN ends_at REAL;
+CREATE UNIQUE INDEX allocation_token ON allocation (token) WHERE token IS NOT NULL;
+CREATE TABLE slurm_stats (
+    slurm_stats_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE,
+    job_id INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
+    run_id INTEGER NOT NULL, attempt_id INTEGER NOT NULL,
+    slurm_job_id TEXT, slurm_step_id TEXT,            -- 1234 and 1234.5
+    slurm_state TEXT, exit_code TEXT,                 -- as sacct prints them: OUT_OF_MEMORY, 0:125
+    elapsed_s REAL, max_rss_bytes INTEGER, max_vm_size_bytes INTEGER,
+    max_disk_read_bytes INTEGER, max_disk_write_bytes INTEGER,
+    ave_cpu_seconds REAL, total_cpu_seconds REAL, node_list TEXT,
+    UNIQUE (job_id, run_id, attempt_id)
+);
+CREATE INDEX slurm_stats_of ON slurm_stats (workflow_id);
+"""
+
+
 def _first(db: sqlite3.Connection) -> None:
-    for statement in _FIRST.split(";\n"):
+    _run(db, _FIRST)
+
+
+def _slurm(db: sqlite3.Connection) -> None:
+    _run(db, _SLURM)
+
+
+def _run(db: sqlite3.Connection, script: str) -> None:
+    """Run statements one by one: executescript would end the caller's transaction."""
+    for statement in script.split(";\n"):
         if statement.strip():
             db.execute(statement)
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first,)
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _slurm)
 
 
 def migrate(db: sqlite3.Connection, path: str) -> None:

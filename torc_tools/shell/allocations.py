@@ -1,0 +1,94 @@
+"""SQL about Slurm allocations: their intent, their submission, what Slurm says of them, their end.
+
+planned (an intent: nothing was sent) > submitting (sbatch was started, its answer is not known) > queued > active >
+complete, lost or canceled. Every change of status is journaled by the caller's command.
+"""
+
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from torc_tools.records import Record
+from torc_tools.shell import journal
+
+LIVE = ("submitting", "queued", "active")  # Slurm has it, or may have it
+OVER = ("complete", "lost", "canceled")
+_COLUMNS = ("status", "slurm_job_id", "slurm_state", "slurm_reason", "submitted_at", "started_at", "ends_at")
+
+
+def of_workflow(db: sqlite3.Connection, workflow_id: int, statuses: Iterable[str] | None = None) -> list[Record]:
+    """Give the Slurm allocations of a workflow as rows, `config` decoded, oldest first; `statuses` None: all."""
+    wanted = None if statuses is None else set(statuses)
+    query = "SELECT * FROM allocation WHERE workflow_id = ? AND kind = 'slurm' ORDER BY allocation_id"
+    rows = [{**dict(row), "config": orjson.loads(row["config"])} for row in db.execute(query, (workflow_id,))]
+    return [row for row in rows if wanted is None or row["status"] in wanted]
+
+
+def live(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
+    """Give the allocations that Slurm has or may have."""
+    return of_workflow(db, workflow_id, LIVE)
+
+
+def by_token(db: sqlite3.Connection, token: str) -> Record | None:
+    """Give the allocation that a plan named so, whatever became of it."""
+    row = db.execute("SELECT * FROM allocation WHERE token = ?", (token,)).fetchone()
+    return None if row is None else {**dict(row), "config": orjson.loads(row["config"])}
+
+
+def plan(db: sqlite3.Connection, workflow_id: int, command: str, wanted: Record) -> int:
+    """Note the intent of an allocation, inside the caller's transaction; give its id.
+
+    `wanted` is the `allocation` record that asks for it; its `token` is kept unique, its `plan` may be None.
+    """
+    cursor = db.execute(
+        "INSERT INTO allocation (workflow_id, kind, status, token, plan, created_at, config)"
+        " VALUES (?, 'slurm', 'planned', ?, ?, ?, ?)",
+        (workflow_id, wanted["token"], wanted.get("plan"), time.time(), orjson.dumps(wanted).decode()),
+    )
+    allocation_id = int(cursor.lastrowid or 0)
+    why: dict[str, Any] = {"reason": "planned"}
+    change = journal.Change("allocation", allocation_id, why, None, {"kind": "slurm", "status": "planned"})
+    journal.record(db, workflow_id, command, [change])
+    return allocation_id
+
+
+def change(db: sqlite3.Connection, row: Mapping[str, Any], command: str, why: Record, **after: Any) -> None:
+    """Change an allocation and journal it, inside the caller's transaction. `row` is how it was before.
+
+    `after` may hold status, slurm_job_id, slurm_state, slurm_reason, submitted_at, started_at, ends_at; what stays as
+    it is is neither written nor journaled. An allocation that is over gets its ended_at.
+    """
+    wrong = set(after) - set(_COLUMNS)
+    assert not wrong, wrong  # noqa: S101  a mistake of ours
+    new = {key: value for key, value in after.items() if row[key] != value}
+    if not new:
+        return
+    columns = dict(new)
+    if new.get("status") in OVER:
+        columns["ended_at"] = time.time()
+    settings = ", ".join(f"{key} = ?" for key in columns)
+    db.execute(f"UPDATE allocation SET {settings} WHERE allocation_id = ?", (*columns.values(), row["allocation_id"]))
+    if "status" in new or "slurm_job_id" in new:
+        kept = {key: row[key] for key in new}
+        journal.record(
+            db, row["workflow_id"], command, [journal.Change("allocation", row["allocation_id"], why, kept, new)]
+        )
+
+
+def last_id(db: sqlite3.Connection, workflow_id: int) -> int:
+    """Give the id of the newest allocation of a workflow, of any kind; 0 where there is none."""
+    query = "SELECT coalesce(max(allocation_id), 0) FROM allocation WHERE workflow_id = ?"
+    return int(db.execute(query, (workflow_id,)).fetchone()[0])
+
+
+def engine(db: sqlite3.Connection, workflow_id: int) -> str:
+    """Say what runs a workflow: 'slurm' or 'local', by its last allocation; before the first, by its schedulers."""
+    query = "SELECT kind FROM allocation WHERE workflow_id = ? ORDER BY allocation_id DESC LIMIT 1"
+    row = db.execute(query, (workflow_id,)).fetchone()
+    if row is not None:
+        return "slurm" if row[0] == "slurm" else "local"
+    query = "SELECT 1 FROM slurm_scheduler WHERE workflow_id = ? LIMIT 1"
+    return "local" if db.execute(query, (workflow_id,)).fetchone() is None else "slurm"
