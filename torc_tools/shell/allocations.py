@@ -32,6 +32,24 @@ def live(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
     return of_workflow(db, workflow_id, LIVE)
 
 
+def working(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
+    """Give the live allocations that may still run jobs: those that their workers have left are not among them.
+
+    Slurm needs a moment to end an allocation after its last worker has; nothing more comes of it. One that Slurm has
+    started anew since (requeued) works, whatever its former life said.
+    """
+    query = (
+        "SELECT allocation_id, max(ended_at) FROM worker WHERE workflow_id = ? AND allocation_id IS NOT NULL"
+        " GROUP BY allocation_id HAVING count(*) = count(ended_at)"
+    )
+    left = {row[0]: row[1] for row in db.execute(query, (workflow_id,))}
+    return [row for row in live(db, workflow_id) if not _is_left(row, left.get(row["allocation_id"]))]
+
+
+def _is_left(row: Mapping[str, Any], ended_at: float | None) -> bool:
+    return row["status"] == "active" and ended_at is not None and ended_at >= (row["started_at"] or 0.0)
+
+
 def by_token(db: sqlite3.Connection, token: str) -> Record | None:
     """Give the allocation that a plan named so, whatever became of it."""
     row = db.execute("SELECT * FROM allocation WHERE token = ?", (token,)).fetchone()

@@ -10,6 +10,7 @@ from torc_tools.records import Record
 from torc_tools.shell import crash
 
 CANCEL_JOBS = "cancel.jobs"  # a line for each attempt of a job that torc-cancel --job-ids wants ended
+RUN = "run"  # holds the present run of the workflow: workers of an earlier one start nothing more and leave
 CANCEL = "cancel"  # a file of this name in the folder of the claims: workers kill their jobs and leave
 
 

@@ -11,7 +11,7 @@ import orjson
 
 from torc_tools.records import Record
 from torc_tools.shell import layout, liveness
-from torc_tools.shell.claims import CANCEL, CANCEL_JOBS
+from torc_tools.shell.claims import CANCEL, CANCEL_JOBS, RUN
 
 LOOK_S = 0.05  # how long between two looks at the processes that are waited for
 
@@ -20,6 +20,26 @@ def request(workflow: Record) -> None:
     """Write the cancel file of a workflow: every worker kills its jobs and leaves; they look every second."""
     with open(os.path.join(_folder(workflow), CANCEL), "wb"):
         pass
+
+
+def admit(workflow: Record) -> None:
+    """Make way for new workers: no cancel file any more, and the present run for those of former runs to leave by.
+
+    Call it with the workflow as the store has it now, before workers are started or submitted, and after a reset.
+    """
+    folder = _folder(workflow)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(os.path.join(folder, CANCEL))
+    announce_run(workflow)
+
+
+def announce_run(workflow: Record) -> None:
+    """Write the present run id where workers look: those of an earlier run start nothing more and leave."""
+    path = os.path.join(_folder(workflow), RUN)
+    new = f"{path}.{os.getpid()}.new"
+    with open(new, "wb") as file:
+        file.write(b"%d\n" % workflow["run_id"])
+    os.replace(new, path)
 
 
 def request_jobs(workflow: Record, jobs: Iterable[tuple[int, int, int]]) -> None:
