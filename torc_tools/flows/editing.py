@@ -10,7 +10,7 @@ from torc_tools.core import adjusting
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, looking
 from torc_tools.records import Record, may, need_ids
-from torc_tools.shell import jobedit, journal, queries, requirements, store, workers
+from torc_tools.shell import holders, jobedit, journal, queries, requirements, store
 from torc_tools.shell.journal import Change
 
 FIELDS = ("memory", "runtime", "num_cpus", "num_gpus", "num_nodes", "command", "priority")
@@ -75,8 +75,8 @@ def _refuse_held(db: sqlite3.Connection, workflow_id: int, jobs: Sequence[Record
     if args.command is None and args.status != [states.DISABLED]:
         return
     waiting = [job for job in jobs if states.NUMBERS[job["status"]] in states.WAITING]
-    for worker in workers.live(db, workflow_id)[:1] if waiting else ():
-        who = f"a worker on {worker['hostname']} (pid {worker['pid']})"
+    for worker in holders.all_of(db, workflow_id)[:1] if waiting else ():
+        who = holders.name(worker)
         job = f"job {waiting[0]['job_id']} ({waiting[0]['job_name']}) is {waiting[0]['status']}"
         raise Failure(exits.TEMPORARY, f"{job} and {who} may run it as it is: nothing was changed")
 

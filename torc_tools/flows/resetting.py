@@ -1,5 +1,6 @@
 """Starting jobs over, with all that depend on them: one transaction, every change journaled."""
 
+import contextlib
 import sqlite3
 from collections.abc import Callable, Iterable
 
@@ -8,7 +9,7 @@ from torc_tools.core import resetting
 from torc_tools.core.resetting import Life, Name
 from torc_tools.exits import Failure
 from torc_tools.records import Record
-from torc_tools.shell import jobstate, journal, store, workers
+from torc_tools.shell import allocations, holders, jobstate, journal, queries, stopping, store
 from torc_tools.shell.journal import Change
 
 COMMAND = "torc-reset"
@@ -27,17 +28,30 @@ def reset(
 
     `names` are asked for inside the transaction, so that what chooses them by state sees the state that is changed.
     `show` gets a line for people for each workflow before anything of it is changed. Raises Failure(65) where a job
-    that would be reset is pending or running, and Failure(75) where a living worker may still run one, unless
-    `force`: then nothing at all is changed.
+    that would be reset is pending or running, and Failure(75) where a living worker may still run one or Slurm has
+    allocations for the workflow, unless `force`: then nothing at all is changed.
     """
     out: list[Record] = []
     with store.transaction(db):
         chosen, refused = _chosen(db, names, dry_run=dry_run)
         for workflow_id, job_ids in sorted(chosen.items()):
             out += _reset_one(db, workflow_id, job_ids, force=force, show=show)
+    if not dry_run:
+        _announce(db, {record["workflow_id"] for record in out})
     for record in out:
         record["dry_run"] = dry_run
     return out, refused
+
+
+def _announce(db: sqlite3.Connection, workflow_ids: Iterable[int]) -> None:
+    """Tell workers that are queued with the jobs of an earlier run; one that lives here finishes what it has.
+
+    Where that cannot be written the reset stands: whoever starts workers writes it again.
+    """
+    for workflow_id in workflow_ids:
+        if allocations.last_id(db, workflow_id) and not holders.local(db, workflow_id):
+            with contextlib.suppress(OSError):
+                stopping.announce_run(queries.workflow(db, workflow_id))
 
 
 def _chosen(db: sqlite3.Connection, names: Iterable[Name], *, dry_run: bool) -> tuple[dict[int, set[int]], list[str]]:
@@ -97,14 +111,23 @@ def _refuse_active(affected: dict[int, Life]) -> None:
 
 
 def _refuse_held(db: sqlite3.Connection, workflow_id: int, affected: dict[int, Life]) -> None:
-    """Refuse jobs that a living worker has in its manifest: it would run them as they were, and the next again."""
+    """Refuse jobs that a living worker has in its manifest: it would run them as they were, and the next again.
+
+    Beside Slurm allocations nothing is reset: a new run would make all of them leave.
+    """
     held = [(job_id, life) for job_id, life in affected.items() if life.status in states.WAITING]
-    for worker in workers.live(db, workflow_id)[:1] if held else ():
+    for worker in holders.local(db, workflow_id)[:1] if held else ():
         job_id, life = held[0]
         raise Failure(
             exits.TEMPORARY,
-            f"job {job_id} ({life.job_name}) is {states.NAMES[life.status]} and a worker on {worker['hostname']}"
-            f" (pid {worker['pid']}) may run it: nothing was reset (--force does it)",
+            f"job {job_id} ({life.job_name}) is {states.NAMES[life.status]} and {holders.name(worker)}"
+            " may run it: nothing was reset (--force does it)",
+        )
+    for allocation in allocations.working(db, workflow_id)[:1] if affected else ():
+        raise Failure(
+            exits.TEMPORARY,
+            f"{holders.name(allocation)} is there for workflow {workflow_id}, and a reset would make it leave:"
+            " nothing was reset (--force does it)",
         )
 
 

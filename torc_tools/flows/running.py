@@ -1,7 +1,6 @@
 """A workflow run on this machine: one allocation, one worker, its events folded as they come."""
 
 import contextlib
-import os
 import signal
 import sqlite3
 import time
@@ -13,7 +12,19 @@ from torc_tools.core import standing
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, orphans, summing
 from torc_tools.records import Record
-from torc_tools.shell import journal, layout, liveness, manifest, progress, queries, spawn, store, stream, workers
+from torc_tools.shell import (
+    holders,
+    journal,
+    liveness,
+    manifest,
+    progress,
+    queries,
+    spawn,
+    stopping,
+    store,
+    stream,
+    workers,
+)
 
 if TYPE_CHECKING:
     import subprocess
@@ -57,11 +68,9 @@ def _refuse_missing(db: sqlite3.Connection, workflow: Record) -> None:
 def _take(db: sqlite3.Connection, workflow: Record, options: list[str]) -> int | None:
     """Note a new allocation, or give None where one lives: of two runs started at once, one gets it."""
     with store.transaction(db):
-        if workers.live(db, workflow["workflow_id"]):
+        if holders.all_of(db, workflow["workflow_id"]):
             return None
-        folder = layout.claims_dir(workflow)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(folder, "cancel"))
+        stopping.admit(queries.workflow(db, workflow["workflow_id"]))
         allocation_id = workers.start(db, workflow["workflow_id"], {"options": options})
         _note(db, workflow["workflow_id"], allocation_id, None, {"kind": "local", "status": "active"})
     return allocation_id
@@ -130,12 +139,12 @@ def _going_on(said: set[str]) -> Iterator[None]:
 def _follow_other(db: sqlite3.Connection, workflow_id: int) -> int:
     """Wait for the worker that already runs the workflow on this machine; say who it is.
 
-    Raises Failure(75) where it runs on another machine: nobody here can see its end.
+    Raises Failure(75) where it runs on another machine or Slurm has allocations for it: nobody here can see their end.
     """
     _greet(db, workflow_id)
     said: set[str] = set()
     with progress.shown(queries.workflow(db, workflow_id)["name"]) as show:
-        while workers.live(db, workflow_id):
+        while holders.local(db, workflow_id):
             with _going_on(said):
                 show(queries.counts(db, workflow_id))
                 fold.fold(db, workflow_id)
@@ -145,7 +154,13 @@ def _follow_other(db: sqlite3.Connection, workflow_id: int) -> int:
 
 
 def _greet(db: sqlite3.Connection, workflow_id: int) -> None:
-    for allocation in workers.live(db, workflow_id)[:1]:
+    for allocation in holders.all_of(db, workflow_id)[:1]:
+        if allocation["kind"] == "slurm":
+            raise Failure(
+                exits.TEMPORARY,
+                f"{holders.name(allocation)} is there for workflow {workflow_id}: try again when it has ended,"
+                " or torc-cancel it",
+            )
         who = f"workflow {workflow_id} already runs on {allocation['hostname']} (pid {allocation['pid']})"
         if liveness.alive(allocation["hostname"], allocation["pid"], allocation["pid_start"]) is None:
             raise Failure(exits.TEMPORARY, f"{who}: try again when it has ended, or torc-cancel it")

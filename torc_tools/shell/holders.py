@@ -1,4 +1,4 @@
-"""Who may run the jobs of a workflow now: living workers of machines, and Slurm allocations as torc-sync last saw them."""
+"""Who may run the jobs of a workflow now: living workers of machines, and Slurm allocations as torc-sync saw them."""
 
 import sqlite3
 
