@@ -64,16 +64,79 @@ def test_ready_jobs_without_capacity_start_at_once_whatever_the_cooldown(policy:
 
 
 @pytest.mark.parametrize(
-    ("retries", "waited", "starts"),
-    [(5, 1799, False), (5, 1800, True), (4, 1800, False), (4, 7199, False), (4, 7200, True), (0, 7200, False)],
+    ("retries", "last", "stranded", "starts"),
+    [
+        (5, 1799, 0, None),
+        (5, 1800, 0, "5 retry jobs waiting (threshold: 5), scheduling more nodes..."),
+        (9, 90000, 90000, "9 retry jobs waiting (threshold: 5), scheduling more nodes..."),
+        (4, 90000, 7199, None),
+        (4, 1799, 7200, None),
+        (4, 1800, 7201, "4 retry jobs stranded for 7201s (timeout: 7200s), scheduling..."),
+        (0, 90000, 90000, None),
+    ],
 )
 def test_capacity_is_added_to_capacity_by_threshold_cooldown_and_stranded_time(
-    retries: int, waited: float, starts: bool
+    retries: int, last: float, stranded: float, starts: str | None
 ) -> None:
-    look = seen(ready=9, running=1, capacity=True, retries=retries, now=1000 + waited)._replace(can_add=True)
-    assert isinstance(pace.decide(AUTO, look, FRESH), Start) is starts
+    """`last` seconds after the last submission, `stranded` after the oldest retry became ready."""
+    look = seen(ready=9, running=1, capacity=True, retries=retries, now=100000)
+    look = look._replace(can_add=True, stranded_s=stranded, submitted_at=100000 - last)
+    step = pace.decide(AUTO, look, FRESH)
+    assert step == (Start(starts) if starts else Wait(60))
     assert pace.decide(AUTO, look._replace(can_add=False), FRESH) == Wait(60)
     assert pace.decide(RECOVER, look, FRESH) == Wait(60)
+
+
+@pytest.mark.parametrize(
+    ("since", "submitted", "started", "starts"),
+    [(0, None, None, True), (1000, None, None, False), (0, 1000, None, False), (0, 0, 1000, False), (0, 0, 0, True)],
+)
+def test_the_cooldown_counts_from_the_newest_submission_whoever_made_it(
+    since: float, submitted: float | None, started: float | None, starts: bool
+) -> None:
+    look = seen(ready=9, capacity=True, retries=9, now=2000)._replace(can_add=True, submitted_at=submitted)
+    step = pace.decide(AUTO, look, Memory(since=since, started_at=started))
+    assert isinstance(step, Start) is starts
+
+
+@pytest.mark.parametrize(("fruitless", "starts"), [(0, True), (1, True), (2, False)])
+@pytest.mark.parametrize("policy", [RECOVER, AUTO])
+def test_an_allocation_that_came_to_nothing_is_followed_by_another_but_not_for_ever(
+    policy: Policy, fruitless: int, starts: bool
+) -> None:
+    memory = Memory(since=0, started_at=999, started_progress="p", fruitless=fruitless)
+    step = pace.decide(policy, seen(ready=2)._replace(can_add=True), memory)
+    assert step == (Start("No schedulers available but 2 ready jobs found (0 retries)") if starts else GiveUp("stuck"))
+    assert pace.decide(PLAIN, seen(ready=2)._replace(can_add=True), memory) == GiveUp("stuck")
+
+
+def test_what_was_planned_and_not_submitted_is_sent_beside_what_runs() -> None:
+    look = seen(ready=2, running=1, capacity=True)._replace(can_add=True, unsent=3)
+    assert pace.decide(RECOVER, look, FRESH) == Start("3 planned allocation(s) were not submitted")
+    assert pace.decide(PLAIN, look, FRESH) == Wait(60)
+
+
+@pytest.mark.parametrize(
+    ("some", "rested", "step"),
+    [
+        ({"completed": 3}, 7.9, Wait(1.0)),
+        ({"completed": 3}, 10.0, Done(3)),
+        ({"failed": 1}, 7.9, Wait(1.0)),
+        ({"failed": 1}, 10.0, Recover(1)),
+        ({"ready": 1}, 0.0, Start("No schedulers available but 1 ready jobs found (0 retries)")),
+    ],
+)
+def test_the_end_is_judged_when_accounting_has_told_all_or_had_its_time(
+    some: dict[str, int], rested: float, step: pace.Step
+) -> None:
+    assert pace.decide(RECOVER, seen(**some)._replace(can_add=True, unheard=True, rested_s=rested), FRESH) == step
+
+
+@pytest.mark.parametrize(("rested", "seconds"), [(0, 1.0), (8, 1.0), (80, 10.0), (8000, 60)])
+def test_the_end_of_allocations_is_awaited_with_waits_that_become_longer(rested: float, seconds: float) -> None:
+    look = seen(failed=1, capacity=True)._replace(can_add=True, rested_s=rested)
+    assert pace.decide(RECOVER, look, FRESH) == Wait(seconds)
+    assert pace.decide(RECOVER, look._replace(can_add=False), FRESH) == Wait(1.0)
 
 
 @pytest.mark.parametrize(("waited", "starts"), [(10, False), (1799, False), (1800, True)])
@@ -111,6 +174,10 @@ LOOKS = st.builds(
     progress=st.sampled_from("ab"),
     can_add=st.booleans(),
     is_canceled=st.booleans(),
+    rested_s=st.floats(0, 1e6),
+    stranded_s=st.floats(0, 1e6),
+    submitted_at=st.none() | st.floats(0, 1e6),
+    unsent=st.integers(0, 2),
 )
 MEMORIES = st.builds(
     Memory,
@@ -142,7 +209,7 @@ def test_whatever_is_seen(policy: Policy, look: Seen, memory: Memory) -> None:
         assert policy.max_retries is None or step.attempt <= policy.max_retries
     if isinstance(step, Start):
         assert policy.recover or policy.auto_schedule
-        assert look.counts["ready"] + look.counts["uninitialized"]
+        assert sum(look.counts[name] for name in ("ready", "uninitialized", "blocked"))
     if isinstance(step, GiveUp):
         assert not look.capacity
 

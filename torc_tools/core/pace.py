@@ -33,8 +33,13 @@ class Seen(NamedTuple):
     capacity: bool  # a worker lives, or an allocation is queued or runs
     retries: int = 0  # ready jobs in an attempt above the first
     progress: str = ""  # changes whenever anything about the jobs does
-    can_add: bool = False  # capacity can be added to capacity (not on one machine, which is one allocation)
+    can_add: bool = False  # capacity can be added to capacity: on Slurm (one machine is one allocation)
     is_canceled: bool = False
+    rested_s: float = 0.0  # since a job last ended
+    stranded_s: float = 0.0  # since the retry that waits longest became ready
+    submitted_at: float | None = None  # the newest submission, whoever made it
+    unsent: int = 0  # allocations that were planned, and that nobody has submitted for a while
+    unheard: bool = False  # Slurm's accounting answers, and has not told all yet of jobs that have ended
 
 
 class Memory(NamedTuple):
@@ -48,6 +53,7 @@ class Memory(NamedTuple):
 
 
 FRUITLESS = 2  # so many starts in a row may move nothing
+UNHEARD_S = 10.0  # so long accounting is awaited before the end of all jobs is judged
 
 
 class Wait(NamedTuple):
@@ -99,18 +105,19 @@ def at_rest(counts: Mapping[str, int], *, is_canceled: bool = False) -> bool:
 
 def decide(policy: Policy, seen: Seen, memory: Memory) -> Step:
     """Give the next step of a watcher."""
-    if standing.outcome(seen.counts)["is_success"]:
-        return Wait(_soon(policy)) if seen.capacity else Done(seen.counts["completed"])
-    if not at_rest(seen.counts, is_canceled=seen.is_canceled):
+    success = standing.outcome(seen.counts)["is_success"]
+    if not success and not at_rest(seen.counts, is_canceled=seen.is_canceled):
         return _unfinished(policy, seen, memory)
-    if seen.capacity:
-        return Wait(_soon(policy))
+    if seen.capacity or (seen.unheard and seen.rested_s < UNHEARD_S):
+        return Wait(_soon(policy, seen))
+    if success:
+        return Done(seen.counts["completed"])
     return GiveUp("canceled") if seen.is_canceled else _ended(policy, seen, memory)
 
 
-def _soon(policy: Policy) -> float:
-    """All jobs have ended and the workers are about to: they are awaited, with short waits."""
-    return min(policy.poll_s, 1.0)
+def _soon(policy: Policy, seen: Seen) -> float:
+    """All jobs have ended and the workers are about to: they are awaited, with short waits that become longer."""
+    return min(policy.poll_s, max(1.0, seen.rested_s / 8 if seen.can_add else 1.0))
 
 
 def _ended(policy: Policy, seen: Seen, memory: Memory) -> Step:
@@ -126,9 +133,34 @@ def _ended(policy: Policy, seen: Seen, memory: Memory) -> Step:
 def _unfinished(policy: Policy, seen: Seen, memory: Memory) -> Step:
     if not seen.capacity:
         return _idle(policy, seen, memory)
-    if policy.auto_schedule and seen.can_add and (why := _due(policy, seen, memory)):
+    waiting = seen.counts["ready"] + seen.counts["uninitialized"] + seen.counts["blocked"]
+    if seen.unsent and waiting and (policy.recover or policy.auto_schedule):
+        return Start(f"{seen.unsent} planned allocation(s) were not submitted")
+    if policy.auto_schedule and seen.can_add and (why := _more(policy, seen, memory)):
         return Start(why)
     return Wait(policy.poll_s)
+
+
+def _more(policy: Policy, seen: Seen, memory: Memory) -> str | None:
+    """Give the line for more capacity beside what there is, or None.
+
+    Retries are what it is for: enough of them, or fewer that have waited long since they became ready; in both cases
+    not so soon after the last submission.
+    """
+    last = max((at for at in (seen.submitted_at, memory.started_at) if at is not None), default=memory.since)
+    if not seen.retries or seen.now - last < policy.cooldown_s:
+        return None
+    if seen.retries >= policy.threshold:
+        return _enough(policy, seen)
+    return _stranded(policy, seen, seen.stranded_s) if seen.stranded_s >= policy.stranded_s else None
+
+
+def _enough(policy: Policy, seen: Seen) -> str:
+    return f"{seen.retries} retry jobs waiting (threshold: {policy.threshold}), scheduling more nodes..."
+
+
+def _stranded(policy: Policy, seen: Seen, waited: float) -> str:
+    return f"{seen.retries} retry jobs stranded for {int(waited)}s (timeout: {int(policy.stranded_s)}s), scheduling..."
 
 
 def _idle(policy: Policy, seen: Seen, memory: Memory) -> Step:
@@ -139,25 +171,36 @@ def _idle(policy: Policy, seen: Seen, memory: Memory) -> Step:
     if not (policy.recover or policy.auto_schedule):
         return GiveUp("stuck")
     if memory.started_at is None or seen.progress != memory.started_progress:
-        return Start(f"No schedulers available but {ready} ready jobs found ({seen.retries} retries)")
-    if not policy.auto_schedule or memory.fruitless >= FRUITLESS:
+        return Start(_none(seen, ready))
+    return _again(policy, seen, memory)
+
+
+def _again(policy: Policy, seen: Seen, memory: Memory) -> Step:
+    """Decide after a start that moved nothing.
+
+    What Slurm took was canceled, or died before it did anything: another may fare better, at once. Here it would fare
+    the same until something else has changed, so it is tried again only where that was asked for, and not soon.
+    """
+    if memory.fruitless >= FRUITLESS or not (seen.can_add or policy.auto_schedule):
         return GiveUp("stuck")
+    if seen.can_add:
+        return Start(_none(seen, seen.counts["ready"] + seen.counts["uninitialized"]))
     why = _due(policy, seen, memory)
     return Start(why) if why else Wait(min(policy.poll_s, _until(policy, seen, memory)))
 
 
+def _none(seen: Seen, ready: int) -> str:
+    return f"No schedulers available but {ready} ready jobs found ({seen.retries} retries)"
+
+
 def _due(policy: Policy, seen: Seen, memory: Memory) -> str | None:
-    """Give the line for a start that the threshold or the stranded time asks for, or None."""
+    """Give the line for another start here after one that moved nothing, or None."""
     waited = seen.now - (memory.since if memory.started_at is None else memory.started_at)
     if not seen.counts["ready"] or waited < policy.cooldown_s:
         return None
     if seen.retries and seen.retries >= policy.threshold:
-        return f"{seen.retries} retry jobs waiting (threshold: {policy.threshold}), scheduling more nodes..."
-    if waited >= policy.stranded_s and (seen.retries or not seen.capacity):
-        return (
-            f"{seen.retries} retry jobs stranded for {int(waited)}s (timeout: {int(policy.stranded_s)}s), scheduling..."
-        )
-    return None
+        return _enough(policy, seen)
+    return _stranded(policy, seen, waited) if waited >= policy.stranded_s else None
 
 
 def _until(policy: Policy, seen: Seen, memory: Memory) -> float:

@@ -38,3 +38,35 @@ def progress(db: sqlite3.Connection, workflow_id: int) -> str:
     jobs = [list(row) for row in db.execute(query, (workflow_id,))]
     ended = db.execute("SELECT count(*) FROM result WHERE workflow_id = ?", (workflow_id,)).fetchone()[0]
     return orjson.dumps([jobs, ended]).decode()
+
+
+def retry_ready_at(db: sqlite3.Connection, workflow_id: int) -> float | None:
+    """Give when the retry that waits longest became ready, in Unix seconds; None where none waits.
+
+    That is when its attempt before ended; where nobody saw that end, when the job was last changed.
+    """
+    query = (
+        "SELECT min(coalesce(t.ended_at, (SELECT max(c.at) FROM change c"
+        " WHERE c.workflow_id = j.workflow_id AND c.subject = 'job' AND c.subject_id = j.job_id)))"
+        " FROM job j LEFT JOIN result t"
+        " ON (t.job_id, t.run_id, t.attempt_id) = (j.job_id, j.run_id, j.attempt_id - 1)"
+        " WHERE j.workflow_id = ? AND j.status = ? AND j.attempt_id > 1"
+    )
+    at = db.execute(query, (workflow_id, states.READY)).fetchone()[0]
+    return None if at is None else float(at)
+
+
+def last_ended_at(db: sqlite3.Connection, workflow_id: int) -> float | None:
+    """Give when a job of a workflow last ended, in Unix seconds."""
+    at = db.execute("SELECT max(ended_at) FROM result WHERE workflow_id = ?", (workflow_id,)).fetchone()[0]
+    return None if at is None else float(at)
+
+
+def submissions(db: sqlite3.Connection, workflow_id: int, now: float, quiet_s: float) -> tuple[float | None, int]:
+    """Give when the newest allocation was submitted, and how many planned ones nobody has touched for `quiet_s`."""
+    query = (
+        "SELECT max(submitted_at), total(status = 'planned' AND created_at < ?) FROM allocation"
+        " WHERE workflow_id = ? AND kind = 'slurm'"
+    )
+    submitted_at, unsent = db.execute(query, (now - quiet_s, workflow_id)).fetchone()
+    return submitted_at, int(unsent)
