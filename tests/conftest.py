@@ -15,6 +15,7 @@ from prepared import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = os.environ.get("TORC_TEST_BIN")
+TESTBED = os.environ.get("TORC_TESTBED") or "0"  # the instance of scripts/slurm-testbed, for tests/slurm
 STRIPPED = ("TORC_", "SLURM_", "SBATCH_", "PYTHON", "COVERAGE_")
 DROPPED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "LANG", "LANGUAGE", "EDITOR", "VISUAL", "PAGER")
 
