@@ -45,3 +45,18 @@ def manifest_path(workflow: Record, allocation_id: int) -> str:
 def watch_log(output_dir: str, workflow_id: int) -> str:
     """Give the path of torc-watch's log."""
     return os.path.join(output_dir, f"watch_{os.uname().nodename}_{workflow_id}.log")
+
+
+def script_path(workflow: Record, allocation_id: int) -> str:
+    """Give the path of the script that sbatch is given for an allocation."""
+    return os.path.join(workflow["output_dir"], "slurm_scripts", f"wf{workflow['workflow_id']}_a{allocation_id}.sh")
+
+
+def slurm_output_stem(workflow: Record) -> str:
+    """Give the path of what Slurm writes of an allocation, up to its job id; '.o' or '.e' follow it."""
+    return os.path.join(workflow["output_dir"], f"slurm_output_wf{workflow['workflow_id']}_sl")
+
+
+def submitted_path(workflow: Record) -> str:
+    """Give the path of the lines that tell workers which allocations were submitted."""
+    return os.path.join(claims_dir(workflow), "allocations.jsonl")
