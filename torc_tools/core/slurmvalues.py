@@ -17,8 +17,8 @@ _COMPACT = {
     "RS": "RESIZING", "RV": "REVOKED", "SE": "SPECIAL_EXIT", "SI": "SIGNALING", "SO": "STAGE_OUT", "ST": "STOPPED",
     "S": "SUSPENDED", "TO": "TIMEOUT", "EX": "EXPEDITING", "PN": "POWER_UP_NODE",
 }  # fmt: skip
-_FLAGS = ("REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "REQUEUE_FED", "REQUEUED", "COMPLETING", "CONFIGURING")
-_FLAGS += ("POWER_UP_NODE", "STAGE_OUT")
+_FLAGS = ["REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD", "REQUEUE_FED", "REQUEUED", "COMPLETING", "CONFIGURING"]
+_FLAGS += ["POWER_UP_NODE", "STAGE_OUT"]
 _BY = re.compile(r"\s+by\s+(\d{1,10})\s*$", re.IGNORECASE | re.ASCII)
 _ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", re.ASCII)
 _CLOCK = re.compile(r"(?:(\d{1,9})-)?(?:(\d{1,9}):)?(\d{1,9}):(\d{1,9})(\.\d{1,9})?", re.ASCII)
@@ -120,7 +120,7 @@ def size(text: str) -> int | None:
     if match is None:
         return None
     decimals = match[2] or ""
-    scaled: int = int(match[1] + decimals) * 1024 ** _POWERS.index(match[3].upper() or " ")
+    scaled = int(match[1] + decimals) << 10 * _POWERS.index(match[3].upper() or " ")
     return -(-scaled // 10 ** len(decimals))
 
 
