@@ -17,10 +17,21 @@ _LINE = 4000  # bytes of a value up to which sbatch surely reads a line whole
 _IDS = 100_000  # characters of a dependency: one argument of a command line holds 131,072
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
-_OURS = frozenset(  # what torc-submit says itself, or what would make something else of an allocation
-    "job-name comment dependency output error input open-mode signal chdir array wait wrap parsable test-only clusters"
-    " cluster export-file hold help usage version".split()
+_NAMING = ("job-name", "comment", "dependency", "chdir", "output", "error", "input", "open-mode", "signal")
+_OTHER = (
+    "array",
+    "wait",
+    "wrap",
+    "parsable",
+    "test-only",
+    "clusters",
+    "cluster",
+    "export-file",
+    "hold",
+    "help",
+    "usage",
 )
+_OURS = frozenset((*_NAMING, *_OTHER))  # what torc-submit says itself, or what makes something else of an allocation
 _SPELLED = {"C": "constraint", "q": "qos", "D": "chdir", "o": "output", "e": "error", "J": "job-name", "W": "wait"}
 _TEXTS = ("token", "plan", "account", "partition", "gres", "qos", "reservation", "constraint", "extra", "tmp", "mode")
 _COUNTS = ("number", "num_allocations", "job_count", "nodes", "num_cpus", "num_gpus", "memory_bytes")
@@ -61,6 +72,11 @@ def check(record: Record) -> None:
         if need(record, key, int) < 1:
             raise Failure(DATA, f"allocation: '{key}' is {record[key]}, below 1")
     need(record, "group", str)
+    _check_fields(record)
+
+
+def _check_fields(record: Record) -> None:
+    """Refuse optional fields of the wrong kind."""
     for key in _TEXTS:
         _refuse_control(key, may(record, key, (str, int)))
     for key in (*_COUNTS, "planned_after", "slurm_scheduler_id", "max_parallel_jobs"):

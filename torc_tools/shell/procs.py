@@ -107,6 +107,11 @@ def environment(pid: int) -> list[bytes]:
     return _read(f"/proc/{pid}/environ").split(b"\0")
 
 
+def arguments(pid: int) -> list[bytes]:
+    """Give the arguments a process was started with; none where it is gone."""
+    return _read(f"/proc/{pid}/cmdline").split(b"\0")
+
+
 def own_peak_bytes() -> int:
     """Give the most memory this program had: the kernel counts it as the least any child of ours ever had.
 

@@ -7,7 +7,7 @@ with status 0 is none. TORC_SLURM_TIMEOUT_S sets the deadline of each question (
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from torc_tools.exits import UNAVAILABLE, Failure
 from torc_tools.shell import asking
@@ -119,12 +119,15 @@ def default_account() -> str | None:
     return next((line.strip() for line in text.splitlines() if line.strip()), None)
 
 
-def sbatch(argv: Sequence[str], timeout_s: float | None = None) -> Answer:
-    """Run sbatch with these arguments and give its answer, whatever it is; the job gets the caller's environment.
+def sbatch(
+    argv: Sequence[str], timeout_s: float | None = None, environment: Mapping[str, str] | None = None
+) -> Answer:
+    """Run sbatch with these arguments and give its answer, whatever it is; the job gets `environment` (None: ours).
 
     Raises Unavailable only where there is no such program: nothing can have been submitted then.
     """
-    answer = asking.ask(["sbatch", *argv], _environment(locale=False), timeout_s or _limit(TIMEOUT_S))
+    given = _environment(locale=False) if environment is None else environment
+    answer = asking.ask(["sbatch", *argv], given, timeout_s or limit_s(TIMEOUT_S))
     if answer.returncode == 127 and answer.stderr.startswith("sbatch: No such file"):
         raise Unavailable("no program 'sbatch' on PATH: is this a login node of a Slurm cluster?")
     return answer
@@ -183,10 +186,11 @@ def _said(argv: list[str]) -> str:
 
 
 def _run(argv: list[str], timeout_s: float) -> Answer:
-    return asking.ask(argv, _environment(locale=True), _limit(timeout_s))
+    return asking.ask(argv, _environment(locale=True), limit_s(timeout_s))
 
 
-def _limit(default_s: float) -> float:
+def limit_s(default_s: float) -> float:
+    """Give how long a question may take: TORC_SLURM_TIMEOUT_S, else `default_s`."""
     try:
         wanted = float(os.environ.get("TORC_SLURM_TIMEOUT_S") or 0)
     except ValueError:
@@ -201,6 +205,11 @@ def _environment(*, locale: bool) -> dict[str, str]:
         return kept
     plain = {key: value for key, value in kept.items() if not key.startswith(_LOCALE)}
     return {**plain, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8", "SLURM_TIME_FORMAT": "%s"}
+
+
+def no_answer(stderr: str) -> bool:
+    """Say whether a client complains that Slurm gave it no answer."""
+    return _NO_ANSWER.search(stderr) is not None
 
 
 def _checked(argv: list[str], answer: Answer) -> str:
