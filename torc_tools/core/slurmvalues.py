@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
+from torc_tools import units
+
 QUEUED = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
 ACTIVE = {"RUNNING", "COMPLETING", "CONFIGURING", "SUSPENDED", "STOPPED", "RESIZING", "SIGNALING", "STAGE_OUT"}
 ACTIVE |= {"EXPEDITING", "POWER_UP_NODE"}
@@ -120,8 +122,8 @@ def size(text: str) -> int | None:
     if match is None:
         return None
     decimals = match[2] or ""
-    scaled = int(match[1] + decimals) << 10 * _POWERS.index(match[3].upper() or " ")
-    return -(-scaled // 10 ** len(decimals))
+    scaled = int(match[1] + decimals) << (10 * _POWERS.index(match[3].upper() or " "))
+    return units.ceil_div(scaled, int("1" + "0" * len(decimals)))
 
 
 def exit_code(text: str) -> tuple[int | None, int | None]:
