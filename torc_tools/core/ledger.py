@@ -85,8 +85,7 @@ class Ledger:
         if kind == "worker_started":
             row.update((key, _kind(event.get(key), kinds)) for key, kinds in _WHO.items())
             row["started_at"] = float(event["at"])
-        elif kind == "worker_ended":
-            row["ended_at"] = float(event["at"])
+        row["ended_at"] = float(event["at"]) if kind == "worker_ended" else None  # one given up may be heard again
 
 
 _WHO = {"allocation_id": (int,), "slurm_job_id": (str, int), "hostname": (str,), "pid": (int,), "pid_start": (int,)}

@@ -1,63 +1,101 @@
 """Jobs that lost their worker: what they left running is killed, then they are failed (-128) or made ready again.
 
 A worker counts as gone when it said so or when its process (pid and start time) is dead on this machine; then its
-event file is final, and no heartbeat needs to be waited for. What cannot be known (another machine) stays as it is.
+event file is final, and no heartbeat needs to be waited for. Of a worker in a Slurm job Slurm's word is taken
+(flows.slurm_sync). What cannot be known (another machine, a Slurm that does not answer) stays as it is.
 """
 
 import os
 import sqlite3
-from typing import Any
+from typing import Any, NamedTuple
 
 from torc_tools import states
+from torc_tools.core import accounts
 from torc_tools.core.ledger import MEASURED
-from torc_tools.flows import fold
+from torc_tools.flows import fold, slurm_accounts, slurm_sync
+from torc_tools.flows.slurm_accounts import Accounted
+from torc_tools.flows.slurm_sync import NOT_ASKED, Asked, Fate, News
 from torc_tools.records import Record
 from torc_tools.shell import folding, journal, layout, leftovers, queries, store, workers
 
 
 def reconcile(
-    db: sqlite3.Connection, workflow_id: int, command: str, *, requeue: bool, dry_run: bool = False
+    db: sqlite3.Connection,
+    workflow_id: int,
+    command: str,
+    *,
+    requeue: bool,
+    asked: Asked = NOT_ASKED,
 ) -> Record:
     """Find the jobs whose worker is gone and settle them, in one transaction; give a summary of what was done.
 
     With `requeue` they go back to ready as the next attempt (a run that is resumed), else they are failed with
-    return code -128, for torc-diagnose to see; in a canceled workflow they are canceled. With dry_run `db` is a copy
+    return code -128, for torc-diagnose to see; in a canceled workflow they are canceled. In a dry run `db` is a copy
     in memory. Who is dead, and which claims there are, is found out before the last news is folded in: a worker may
-    begin, and write its last line and end, at any moment, and a line that is there must count.
+    begin, and write its last line and end, at any moment, and a line that is there must count. `asked` is what Slurm
+    answered before.
     """
     workflow = queries.workflow(db, workflow_id)
     with store.transaction(db):
         gone, killed = workers.gone(db, workflow_id), workers.killed(db, workflow_id)
         claims = workers.claims(workflow)
         fold.take_in(db, workflow)
-        lost = [job for job in workers.active_jobs(db, workflow_id) if job["worker"] in gone]
-        if not dry_run:
-            leftovers.kill(workflow, map(life, lost), killed)
+        news = slurm_sync.judge(db, workflow, command, asked)
+        killed = [*killed, *news.fates]
+        gone |= news.fates.keys()
+        lost = [Lost(job, news.fates.get(job["worker"])) for job in workers.active_jobs(db, workflow_id)]
+        lost = [each for each in lost if each.job["worker"] in gone]
+        if not asked.dry_run:
+            leftovers.kill(workflow, (life(each.job) for each in lost), killed)
         _settle(db, workflow, command, lost, requeue=requeue)
+        accounted = slurm_accounts.settle(db, workflow, command, asked)
         ended = workers.bury(db, workflow_id, killed)
         journal.record(db, workflow_id, command, map(_buried, ended))
-        _free_claims(db, workflow, claims, dry_run=dry_run)
-    return _summary(workflow_id, lost, ended, requeue=requeue)
+        _free_claims(db, workflow, claims, dry_run=asked.dry_run)
+    return _summary(workflow, lost, requeue) | _slurm_summary(asked, news, accounted, ended)
 
 
-def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[sqlite3.Row], *, requeue: bool) -> None:
+class Lost(NamedTuple):
+    """A job whose worker is gone, and what Slurm says became of that; None: it was no worker in a Slurm job."""
+
+    job: sqlite3.Row
+    fate: Fate | None
+
+    def facts(self) -> Record:
+        """Give what the result of the attempt is to say."""
+        return self.fate.facts if self.fate else {"reason": "lost"}
+
+    def status(self, workflow: Record, requeue: bool) -> int:
+        """Give what the job becomes: it runs again where the run is resumed, or Slurm starts its allocation anew."""
+        if workflow["is_canceled"]:
+            return states.CANCELED
+        return states.READY if requeue or (self.fate and self.fate.again) else states.FAILED
+
+
+def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[Lost], *, requeue: bool) -> None:
     if not lost:
         return
     workflow_id = workflow["workflow_id"]
-    after = states.CANCELED if workflow["is_canceled"] else states.READY if requeue else states.FAILED
-    save_lost(db, workflow_id, lost, states.FAILED, "lost")
-    moves = {job["job_id"]: (after, job["attempt_id"] + (after == states.READY), None) for job in lost}
+    folding.save_results(db, workflow_id, [_result(each.job, states.FAILED, each.facts()) for each in lost])
+    moves = {}
+    for each in lost:
+        after, attempt_id = each.status(workflow, requeue), each.job["attempt_id"]
+        moves[each.job["job_id"]] = (after, attempt_id + (after == states.READY), None)
     folding.save_moves(db, moves)
-    changes = [_change(job, moves[job["job_id"]]) for job in lost]
+    changes = [_change(each, moves[each.job["job_id"]]) for each in lost]
     changes += [_followed(job_id, status) for job_id, status in fold.settle(db, workflow_id)]
     journal.record(db, workflow_id, command, changes)
 
 
 def save_lost(db: sqlite3.Connection, workflow_id: int, lost: list[sqlite3.Row], status: int, reason: str) -> None:
     """Give the attempts whose end nobody saw a result that says so: return code -128, nothing measured."""
-    unknown = (states.LOST_CODE, *[None] * len(MEASURED))
-    rows = [(*life(job), status, *unknown, job["worker"], {"reason": reason}) for job in lost]
-    folding.save_results(db, workflow_id, rows)
+    folding.save_results(db, workflow_id, [_result(job, status, {"reason": reason}) for job in lost])
+
+
+def _result(job: sqlite3.Row, status: int, facts: Record) -> tuple[Any, ...]:
+    """Make the result of a lost attempt: what it had been given is known, and nothing else."""
+    given = {key: job[key] for key in ("memory_bytes", "runtime_s", "num_cpus")}
+    return (*life(job), status, states.LOST_CODE, *map(given.get, MEASURED), job["worker"], facts)
 
 
 def life(job: sqlite3.Row) -> tuple[int, int, int]:
@@ -65,8 +103,10 @@ def life(job: sqlite3.Row) -> tuple[int, int, int]:
     return job["job_id"], job["run_id"], job["attempt_id"]
 
 
-def _change(job: sqlite3.Row, after: tuple[int, int, str | None]) -> journal.Change:
+def _change(lost: Lost, after: tuple[int, int, str | None]) -> journal.Change:
+    job, facts = lost.job, lost.facts()
     why: dict[str, Any] = {"cause": "orphan", "worker": job["worker"]}
+    why |= {key: facts[key] for key in ("slurm_job_id", "allocation_state") if key in facts}
     before = {key: job[key] for key in ("run_id", "attempt_id", "worker")}
     status, attempt_id, worker = after
     now = {**before, "attempt_id": attempt_id, "worker": worker, "status": states.NAMES[status]}
@@ -89,7 +129,9 @@ def _free_claims(db: sqlite3.Connection, workflow: Record, claims: list[str], *,
     if not claims:
         return
     lives = folding.lives(db, workflow["workflow_id"])
-    stale = workers.stale_claims(workflow, claims, lives, all_gone=workers.silent(db, workflow["workflow_id"]))
+    workflow_id = workflow["workflow_id"]
+    gone, silent = workers.gone(db, workflow_id), workers.silent(db, workflow_id)
+    stale = workers.stale_claims(workflow, claims, lives, gone, all_gone=silent)
     if not dry_run:
         names = set(map(os.path.basename, stale))
         unsaid = [(job, run, attempt) for job, (status, run, attempt) in lives.items() if status in states.WAITING]
@@ -97,17 +139,34 @@ def _free_claims(db: sqlite3.Connection, workflow: Record, claims: list[str], *,
         workers.remove(stale)
 
 
-def _summary(workflow_id: int, lost: list[sqlite3.Row], ended: list[int], *, requeue: bool) -> Record:
+def _summary(workflow: Record, lost: list[Lost], requeue: bool) -> Record:
     """Make the summary record of torc-sync; the first four keys are torc's own."""
+    failed = [each for each in lost if each.status(workflow, requeue) != states.READY]
     return {
         "type": "summary",
-        "workflow_id": workflow_id,
-        "slurm_jobs_failed": 0,
+        "workflow_id": workflow["workflow_id"],
+        "slurm_jobs_failed": sum(each.fate is not None for each in failed),
         "pending_allocations_cleaned": 0,
-        "running_jobs_failed": 0 if requeue else len(lost),
-        "failed_job_details": [
-            {"job_id": job["job_id"], "job_name": job["name"], "reason": "its worker is gone", "slurm_job_id": None}
-            for job in lost
-        ],
-        "allocations_ended": ended,
+        "running_jobs_failed": 0 if requeue else sum(each.fate is None for each in failed),
+        "failed_job_details": [_detail(each) for each in lost if requeue or each in failed],
+        "jobs_requeued": [_detail(each) for each in lost if not requeue and each not in failed],
+    }
+
+
+def _detail(lost: Lost) -> Record:
+    reason = accounts.why(lost.facts()) if lost.fate else "its worker is gone"
+    ids = {"job_id": lost.job["job_id"], "job_name": lost.job["name"]}
+    return {**ids, "reason": reason, "slurm_job_id": lost.facts().get("slurm_job_id")}
+
+
+def _slurm_summary(asked: Asked, news: News, accounted: Accounted, ended: list[int]) -> Record:
+    """Make the part of the summary that speaks of allocations and of Slurm."""
+    return {
+        "pending_allocations_cleaned": news.cleaned,
+        "allocations_ended": sorted({*ended, *news.ended}),
+        "slurm": asked.words,
+        "allocations": news.changed,
+        "allocations_held": news.held,
+        "accounting_pending": accounted.pending,
+        "corrected": accounted.corrected,
     }

@@ -34,6 +34,15 @@ def news(db: sqlite3.Connection, workflow: Record) -> list[tuple[str, str, int]]
     ]
 
 
+def first(workflow: Record, worker: str) -> Record:
+    """Give the first line of a worker's event file, which says who it is and what it holds; {} where it has none."""
+    try:
+        with open(os.path.join(layout.events_dir(workflow["output_dir"]), f"{worker}.jsonl"), "rb") as file:
+            return _event(file.readline()) or {}
+    except OSError:
+        return {}
+
+
 def read(path: str, offset: int, token: str) -> Iterator[tuple[Record | None, int]]:
     """Give (event, offset after it) for each full line from `offset` on; a line that is no object gives None.
 

@@ -3,12 +3,11 @@
 import os
 import sqlite3
 import time
-from typing import Any
 
 import orjson
 
 from torc_tools.records import Record
-from torc_tools.shell import layout, liveness
+from torc_tools.shell import eventlog, liveness
 from torc_tools.shell import machine as here
 
 _OPEN = "('planned', 'submitting', 'queued', 'active')"
@@ -88,17 +87,8 @@ def _alive(row: Record, worker: Record | None) -> bool | None:
 
 def _holds(workflow: Record, worker: Record | None, config: Record) -> Record:
     """Give what a worker said it holds, in the first line of its event file, and how long it still has."""
-    said = _first_event(workflow, worker["name"]) if worker else {}
+    said = eventlog.first(workflow, worker["name"]) if worker else {}
     ends = config.get("ends_at") or said.get("ends_at")
     left = ends - time.time() if isinstance(ends, int | float) else None
     heartbeat = worker["heartbeat_at"] if worker else None
     return {**{key: said.get(key) for key in _SIZES}, "heartbeat_at": heartbeat, "left_s": left}
-
-
-def _first_event(workflow: Record, name: str) -> dict[str, Any]:
-    try:
-        with open(os.path.join(layout.events_dir(workflow["output_dir"]), f"{name}.jsonl"), "rb") as file:
-            event = orjson.loads(file.readline())
-    except (OSError, orjson.JSONDecodeError):
-        return {}
-    return event if isinstance(event, dict) else {}

@@ -1,0 +1,194 @@
+"""What Slurm's answers mean for allocations and their workers: a judgement on facts that the shell has collected.
+
+squeue is the truth about what lives, sacct about what has ended; neither says more than it knows. A query that failed
+is None here, and nothing is concluded from it. A word that this program does not know ends nothing.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torc_tools.core import slurmtext
+from torc_tools.core.slurmtext import QueueRow, Step
+
+HELD = frozenset({"REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})  # Slurm has it, but starts it only when released
+AGAIN = frozenset({"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REQUEUED", "REVOKED"})  # it may be queued again at once
+FAR = frozenset({"NODE_FAIL", "BOOT_FAIL", "REVOKED"})  # processes may live on where Slurm cannot see them
+SKEW_S = 20.0  # how far a node's clock may be behind the controller's
+_HELD_REASON = "requeued held"  # "launch failure limit exceeded requeued held", "job requeued in held state"
+
+
+class Life(NamedTuple):
+    """One life of a Slurm job in accounting: the line of the job, and those of its steps by name."""
+
+    job: Step
+    steps: Mapping[str, Step]
+
+
+class Answers(NamedTuple):
+    """What Slurm said, by job id; None: it gave no answer."""
+
+    queue: Mapping[str, QueueRow] | None
+    lives: Mapping[str, Sequence[Life]] | None  # the oldest life first
+
+
+class Verdict(NamedTuple):
+    """What is known of a Slurm job now; a `status` of None leaves the allocation's as it is.
+
+    gone: what is known of the workers of its last life. 'sure': their processes are gone; 'silent': gone where they
+    have been silent for long; 'no': they may live.
+    """
+
+    status: str | None = None
+    state: str | None = None  # Slurm's word, 'CANCELLED by 0' included
+    reason: str | None = None
+    started_at: float | None = None
+    ends_at: float | None = None
+    gone: str = "no"
+    is_held: bool = False  # queued, and Slurm will not start it by itself
+    nodes: str | None = None
+
+
+class Worker(NamedTuple):
+    """A worker that has not said its end: its Slurm job, which life of that it is of, when it was heard of."""
+
+    name: str
+    slurm_job_id: str
+    restart_count: int | None
+    started_at: float | None
+    heartbeat_at: float | None
+    is_dead: bool  # its process is known to be gone on this machine
+
+
+NOTHING = Verdict()
+
+
+def queue(text: str | None) -> dict[str, QueueRow] | None:
+    """Read squeue's answer, by job id."""
+    return None if text is None else {row.job_id: row for row in slurmtext.queue(text)}
+
+
+def lives(text: str | None) -> dict[str, list[Life]] | None:
+    """Read sacct's answer: the lives of each job, the oldest first; a step is of the job line before it."""
+    if text is None:
+        return None
+    found: dict[str, list[Life]] = {}
+    for row in slurmtext.accounting(text):
+        mine = found.setdefault(row.job_id, [])
+        if row.step is None:
+            mine.append(Life(row, {}))
+        elif mine:
+            steps: Any = mine[-1].steps
+            steps[row.name if row.step.isdigit() else row.step] = row
+    return {job_id: sorted(mine, key=_age) for job_id, mine in found.items()}
+
+
+def _age(life: Life) -> tuple[float, float]:
+    return life.job.submit_s or 0.0, life.job.start_s or float("inf")
+
+
+def said(job: Step) -> str:
+    """Write the state of a job as sacct does: 'CANCELLED by 1000'."""
+    return job.state if job.by_uid is None else f"{job.state} by {job.by_uid}"
+
+
+def word(state: str | None) -> str:
+    """Give a state without what may follow it: 'CANCELLED by 1000' and 'CANCELLED+' are CANCELLED."""
+    words = (state or "").split()
+    return words[0].rstrip("+").upper() if words else ""
+
+
+def is_over(state: str | None) -> bool:
+    """Say whether a state is one that Slurm never leaves by itself."""
+    return bool(word(state)) and slurmtext.classify(word(state)) == "over"
+
+
+def is_closed(job: Step) -> bool:
+    """Say whether accounting has the end of this life of a job, whatever came after it."""
+    return job.requeued or is_over(job.state)
+
+
+def judge(row: Mapping[str, Any], answers: Answers, now: float, silent_s: float) -> Verdict:
+    """Judge the allocation `row` (slurm_job_id, status, submitted_at) at the time `now`."""
+    job_id = row["slurm_job_id"]
+    past = (answers.lives or {}).get(job_id, [])
+    if answers.queue is None:
+        return _by_accounting_alone(past)
+    queued = answers.queue.get(job_id)
+    if queued is not None:
+        return _by_queue(queued, past)
+    if past and is_over(past[-1].job.state):
+        return _ended(said(past[-1].job), past[-1].job, None)
+    if now - (row["submitted_at"] or row["created_at"]) < silent_s:
+        return NOTHING  # the controller may have been asked before it knew
+    return Verdict("lost", past[-1].job.state if past else None, "Slurm does not know it any more", gone="silent")
+
+
+def _by_accounting_alone(past: Sequence[Life]) -> Verdict:
+    """Judge while the controller does not answer: only an end that nothing follows is believed, and only in silence."""
+    last = past[-1].job if past else None
+    if last is None or not is_over(last.state) or word(last.state) in AGAIN:
+        return NOTHING
+    return _ended(said(last), last, None)._replace(gone="silent")
+
+
+def _by_queue(row: QueueRow, past: Sequence[Life]) -> Verdict:
+    kind = slurmtext.classify(word(row.state))
+    held = word(row.state) in HELD or _HELD_REASON in (row.reason or "")
+    if kind == "queued" or held:
+        why = row.reason if row.reason and row.reason != "None" else None
+        return Verdict("queued", row.state, why or (row.state if held else None), gone="silent", is_held=held)
+    if kind == "active":
+        return Verdict("active", row.state, None, row.start_s, row.end_s, nodes=row.node_list)
+    if kind == "over":
+        last = past[-1].job if past else None
+        same = last is not None and word(last.state) == word(row.state)
+        return _ended(said(last) if last is not None and same else row.state, last if same else None, row)
+    return Verdict(None, row.state, row.reason)
+
+
+def _ended(state: str, job: Step | None, row: QueueRow | None) -> Verdict:
+    """Make the verdict on an allocation that is over, by accounting's line, squeue's, or both."""
+    reason = (job.reason if job else None) or (row.reason if row else None)
+    started = (job.start_s if job else None) or (row.start_s if row else None)
+    ended = (job.end_s if job else None) or (row.end_s if row else None)
+    status = "canceled" if word(state) == "CANCELLED" else "complete"
+    gone = "silent" if word(state) in FAR else "sure"
+    return Verdict(status, state, None if reason == "None" else reason, started, ended, gone)
+
+
+def gone(
+    workers: Iterable[Worker], verdicts: Mapping[str, Verdict], answers: Answers, now: float, silent_s: float
+) -> dict[str, bool]:
+    """Give the workers that are gone, by name, each with whether its allocation goes on in a new life."""
+    found = {}
+    for worker in workers:
+        verdict = verdicts.get(worker.slurm_job_id, NOTHING)
+        former = _is_former(worker, verdict, answers)
+        is_silent = now - (worker.heartbeat_at or worker.started_at or now) >= silent_s
+        if former or verdict.gone == "silent" or (verdict.gone == "no" and worker.is_dead and verdict.status):
+            if is_silent:
+                found[worker.name] = former and verdict.status in ("queued", "active")
+        elif verdict.gone == "sure":
+            found[worker.name] = False
+    return found
+
+
+def _is_former(worker: Worker, verdict: Verdict, answers: Answers) -> bool:
+    """Say whether Slurm has given the worker's job back to the queue since, or started it anew."""
+    if verdict.status == "queued":
+        return True
+    past = (answers.lives or {}).get(worker.slurm_job_id, [])
+    if worker.restart_count is not None and worker.restart_count < len(past) - 1:
+        return True
+    began = verdict.started_at if verdict.status == "active" else None
+    return began is not None and worker.started_at is not None and worker.started_at < began - SKEW_S
+
+
+def life_of(worker: Worker, past: Sequence[Life]) -> Life | None:
+    """Give the life of its job that a worker was in: by its restart count, else by the time, else the last."""
+    if not past:
+        return None
+    if worker.restart_count is not None and worker.restart_count < len(past):
+        return past[worker.restart_count]
+    begun = [life for life in past if (life.job.start_s or 0) - SKEW_S <= (worker.started_at or 0)]
+    return begun[-1] if begun else past[-1]

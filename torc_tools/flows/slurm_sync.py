@@ -1,0 +1,169 @@
+"""What Slurm knows of a workflow: asked with one squeue and one sacct, judged, written in the caller's transaction.
+
+Slurm is asked before the last news are folded in: what it calls gone had written all its lines by then.
+"""
+
+import os
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torc_tools import exits
+from torc_tools.core import accounts, reconciling
+from torc_tools.core.reconciling import Answers, Verdict, Worker
+from torc_tools.exits import Failure
+from torc_tools.records import Record
+from torc_tools.shell import accounting, allocations, liveness, slurm, stream, workers
+
+
+class Asked(NamedTuple):
+    """What Slurm was asked and what it answered. `words`: for squeue and sacct 'ok', 'unavailable' or 'not_asked'."""
+
+    answers: Answers
+    queued_ids: frozenset[str]
+    accounted_ids: frozenset[str]
+    words: Record
+    is_disabled: bool = False  # this Slurm keeps no accounting
+    dry_run: bool = False  # nothing but the copy of the store in memory may be changed
+
+
+class Fate(NamedTuple):
+    """What became of a worker that is gone: whether its allocation starts anew, and the facts for a job it had."""
+
+    again: bool
+    facts: Record
+
+
+class News(NamedTuple):
+    """What judging brought: workers that are gone, allocations that changed, and those that Slurm holds."""
+
+    fates: dict[str, Fate]
+    changed: list[Record]
+    ended: list[int]
+    cleaned: int  # queued allocations that are no more
+    held: list[Record]
+
+
+NOT_ASKED = Asked(Answers(None, None), frozenset(), frozenset(), {"squeue": "not_asked", "sacct": "not_asked"})
+
+
+def silent_s() -> float:
+    """Give after how many seconds without a sign of life a worker that Slurm has given up is gone: TORC_SILENT_S."""
+    text = os.environ.get("TORC_SILENT_S")
+    try:
+        return float(text) if text else liveness.SILENT_S
+    except ValueError:
+        raise Failure(exits.USAGE, f"TORC_SILENT_S is not a number of seconds: '{text}'") from None
+
+
+def ask(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> Asked:
+    """Ask Slurm for all that the store does not know for good; what gives no answer is told in one line each."""
+    workflow_id = workflow["workflow_id"]
+    rows = allocations.live(db, workflow_id)
+    unended = _workers(db, workflow)
+    ids = {row["slurm_job_id"] for row in rows if row["slurm_job_id"]} | {each.slurm_job_id for each in unended}
+    words = dict(NOT_ASKED.words)
+    queue = reconciling.queue(_answer("squeue", slurm.squeue, sorted(ids, key=_age), words)[0]) if ids else None
+    wanted = _unsettled(ids, queue, unended) | {each["slurm_job_id"] for each in accounting.pending(db, workflow_id)}
+    text, trouble = _answer("sacct", slurm.sacct, sorted(wanted, key=_age), words) if wanted else (None, "")
+    past = reconciling.lives(text)
+    return Asked(
+        Answers(queue, past), frozenset(ids), frozenset(wanted), words, "storage is disabled" in trouble, dry_run
+    )
+
+
+def _workers(db: sqlite3.Connection, workflow: Record) -> list[Worker]:
+    return [
+        Worker(*(row[key] for key in Worker._fields))  # type: ignore[arg-type]
+        for row in workers.in_slurm(db, workflow)
+    ]
+
+
+def _age(job_id: str) -> tuple[int, str]:
+    return len(job_id), job_id
+
+
+def _answer(name: str, question: Any, ids: Sequence[str], words: Record) -> tuple[str | None, str]:
+    """Ask one question; give the text, or None and why there is none, which is told."""
+    try:
+        text = question(ids)
+    except slurm.Unavailable as failure:
+        words[name] = "unavailable"
+        stream.say(f"warning: {failure.message}; nothing is concluded from it")
+        return None, failure.message
+    words[name] = "ok"
+    return text, ""
+
+
+def _unsettled(ids: set[str], queue: Mapping[str, Any] | None, unended: Iterable[Worker]) -> set[str]:
+    """Give the ids that squeue's word is not enough for: over, unknown to it, or with a worker of a former life."""
+    if queue is None:
+        return set(ids)
+    oldest = time.time() - silent_s()
+    quiet = {each.slurm_job_id for each in unended if (each.heartbeat_at or 0) < oldest}
+    return {
+        job_id for job_id in ids if job_id in quiet or job_id not in queue or reconciling.is_over(queue[job_id].state)
+    }
+
+
+def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) -> News:
+    """Write what Slurm says into the allocations, and find the workers that are gone; in the caller's transaction."""
+    now, limit = time.time(), silent_s()
+    workflow_id = workflow["workflow_id"]
+    unended = [each for each in _workers(db, workflow) if each.slurm_job_id in asked.queued_ids]
+    verdicts: dict[str, Verdict] = {}
+    news = News({}, [], [], 0, [])
+    cleaned = 0
+    for row in allocations.of_workflow(db, workflow_id):
+        if row["slurm_job_id"] in asked.queued_ids:
+            verdict = _heard(reconciling.judge(row, asked.answers, now, limit), row, unended, now - limit)
+            verdicts[row["slurm_job_id"]] = verdict
+            cleaned += _apply(db, row, command, verdict, news)
+    for job_id in {each.slurm_job_id for each in unended} - verdicts.keys():  # torc-work by hand, in a salloc
+        row = {"slurm_job_id": job_id, "submitted_at": 0.0, "created_at": 0.0}
+        verdicts[job_id] = reconciling.judge(row, asked.answers, now, limit)
+    gone = reconciling.gone(unended, verdicts, asked.answers, now, limit)
+    had = Counter(job["worker"] for job in workers.active_jobs(db, workflow_id))
+    for worker in unended:
+        if worker.name in gone:
+            past = (asked.answers.lives or {}).get(worker.slurm_job_id, [])
+            life, verdict = reconciling.life_of(worker, past), verdicts[worker.slurm_job_id]
+            facts = accounts.lost(worker.slurm_job_id, life, verdict, alone=had[worker.name] == 1, uid=os.getuid())
+            news.fates[worker.name] = Fate(gone[worker.name], facts)
+    return news._replace(cleaned=cleaned)
+
+
+def _heard(verdict: Verdict, row: Record, unended: Iterable[Worker], since: float) -> Verdict:
+    """Doubt that an allocation is lost while one of its workers still writes."""
+    alive = any((each.heartbeat_at or 0) > since for each in unended if each.slurm_job_id == row["slurm_job_id"])
+    return reconciling.NOTHING if verdict.status == "lost" and alive else verdict
+
+
+def _apply(db: sqlite3.Connection, row: Record, command: str, verdict: Verdict, news: News) -> int:
+    """Write a verdict on one allocation; give 1 where that ends a queued one."""
+    if row["status"] == "canceled" or (
+        row["status"] in allocations.OVER and verdict.status not in ("queued", "active")
+    ):
+        return 0
+    after: Record = (
+        {"slurm_state": verdict.state, "slurm_reason": verdict.reason} if verdict.state or verdict.status else {}
+    )
+    if verdict.status is not None:
+        after.update(status=verdict.status, started_at=verdict.started_at or row["started_at"])
+        after["ends_at"] = verdict.ends_at if verdict.status == "active" else None
+        if verdict.status == "queued":
+            after["started_at"] = None
+    why = {"slurm_state": verdict.state, "reason": verdict.reason}
+    allocations.change(db, row, command, why, **after)
+    entry = {"allocation_id": row["allocation_id"], "slurm_job_id": row["slurm_job_id"]}
+    entry.update(status=verdict.status or row["status"], slurm_state=verdict.state, slurm_reason=verdict.reason)
+    if verdict.is_held:
+        news.held.append(entry)
+    if after and (after.get("status", row["status"]), verdict.state) != (row["status"], row["slurm_state"]):
+        news.changed.append(entry)
+    if verdict.status in allocations.OVER:
+        news.ended.append(row["allocation_id"])
+        return int(row["status"] in ("queued", "submitting"))
+    return 0
