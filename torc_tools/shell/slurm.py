@@ -93,6 +93,11 @@ def partitions() -> str:
     return _said(["scontrol", "--oneliner", "show", "partition"])
 
 
+def nodes() -> str:
+    """Ask what each node has and what Slurm keeps of it. Raises Unavailable."""
+    return _said(["scontrol", "--oneliner", "show", "node"])
+
+
 def job(job_id: object) -> str:
     """Ask what the controller knows of one job; empty where it knows none. Raises Unavailable."""
     argv = ["scontrol", "show", "job", str(job_id)]
@@ -119,9 +124,7 @@ def default_account() -> str | None:
     return next((line.strip() for line in text.splitlines() if line.strip()), None)
 
 
-def sbatch(
-    argv: Sequence[str], timeout_s: float | None = None, environment: Mapping[str, str] | None = None
-) -> Answer:
+def sbatch(argv: Sequence[str], timeout_s: float | None = None, environment: Mapping[str, str] | None = None) -> Answer:
     """Run sbatch with these arguments and give its answer, whatever it is; the job gets `environment` (None: ours).
 
     Raises Unavailable only where there is no such program: nothing can have been submitted then.
