@@ -31,6 +31,8 @@ APPLIED = {**ADJUSTMENT, "type": "applied", "dry_run": False}
 RESULT = {"type": "result", "workflow_id": 1, "job_id": 2, "job_name": "train", "run_id": 1, "attempt_id": 1,
           "status": "failed", "return_code": 137}  # fmt: skip
 JOB = {"type": "job", "job_id": 1, "command": "true"}
+ALLOCATION = {"type": "allocation", "workflow_id": 1, "kind": "slurm", "status": "planned", "token": "0" * 32,
+              "group": "small", "walltime_s": 600}  # fmt: skip
 SPEC = b"name: piped\njobs:\n  - name: one\n    command: 'true'\n"
 NOTE = {"type": "note", "text": "x" * 2_000_000}
 
@@ -62,6 +64,7 @@ CALLS = {
     "torc-run": Call(("-c", "true")),
     "torc-sample": Call(("--count=1", "--pid=1")),
     "torc-status": Call(("1",)),
+    "torc-submit": Call(("--dry-run",), line(ALLOCATION), "allocation"),
     "torc-sync": Call(("1",)),
     "torc-watch": Call(("1", "--once"), status=GAVE_UP),
     "torc-work": Call((), line(JOB), "job"),
@@ -74,7 +77,7 @@ TALKERS = {  # commands that say words on stderr while they work, and why
     "torc-run": "how many jobs wait for what",
     "torc-watch": "the steps of a recovery, as they are taken",
 }
-SINKS = ("torc-apply", "torc-reset", "torc-work")  # read all input before they change anything
+SINKS = ("torc-apply", "torc-reset", "torc-submit", "torc-work")  # read all input before they change anything
 NOT = {  # (row, command): why the row means nothing there
     ("stdout", "torc-watch"): "writes no records: its lines are for people",
     ("store", "torc-heuristics"): "opens no store",
@@ -233,7 +236,7 @@ def test_a_bad_line(name: str, bad: str, work_dir: Path) -> None:
     assert state(work_dir / "torc.db") == before
 
 
-@pytest.mark.parametrize("name", ["torc-apply", "torc-reset"])
+@pytest.mark.parametrize("name", ["torc-apply", "torc-reset", "torc-submit"])
 def test_a_bad_expression_changes_nothing(name: str, work_dir: Path) -> None:
     """An expression is looked at before anything is read: a sink that finds it wrong after its work has done that."""
     before = state(work_dir / "torc.db")

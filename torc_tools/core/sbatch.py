@@ -62,6 +62,8 @@ def wanted(record: Record) -> bool:
 
 def check(record: Record) -> None:
     """Refuse an `allocation` record that sbatch could not be given (65); every other record is let through."""
+    if record["type"] == "allocation":
+        need(record, "status", str)
     if not wanted(record):
         return
     if need(record, "kind", str) != "slurm":
