@@ -27,10 +27,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = made.parse_args(argv)
     if args.interactive and args.dry_run:
         made.error("-i edits what is applied, and --dry-run applies nothing")
-    request = recovery_options.request(args)
     if args.print:
-        return recovery_once.show(request, restart=not args.no_run)
-    recovery_options.same_folder(args.output_dir, recovery_steps.look(request).workflow)
+        return recovery_once.show(recovery_options.shown(args), restart=not args.no_run)
+    request = recovery_options.request(args)
+    seen = recovery_steps.look(request)
+    request = recovery_options.placed(request, args, seen.engine)
+    recovery_options.same_folder(args.output_dir, seen.workflow)
     if args.dry_run:
         return recovery_once.preview(request, restart=not args.no_run)
     recovery_steps.hook(request)

@@ -30,11 +30,11 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit status."""
     args = parser().parse_args(argv)
-    request = recovery_options.request(args)
     if args.print:
-        return recovery_once.show(request, restart=True)
-    workflow = recovery_steps.look(request).workflow
-    recovery_options.no_partition(args, workflow)
+        return recovery_once.show(recovery_options.shown(args), restart=True)
+    request = recovery_options.request(args)
+    seen = recovery_steps.look(request)
+    request, workflow = recovery_options.placed(request, args, seen.engine), seen.workflow
     recovery_steps.hook(request)
     stale_s = max(10.0 * args.poll_interval, lease.STALE_S)
     with lease.take(request.store, request.workflow_id, PROG, stale_s) as held, contextlib.ExitStack() as stack:

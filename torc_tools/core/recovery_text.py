@@ -1,14 +1,21 @@
 """The lines that torc-recover and torc-watch print: torc's own words wherever torc has words for it."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from torc_tools import units
 from torc_tools.records import Record
 
 GIVES = "adjust", "retry"  # the actions that make a job run again
 NOTHING = "No failed or terminated jobs to recover. Workflow may have completed successfully."
 NOT_COMPLETE = "Cannot recover: workflow is not complete. Wait for all jobs to finish or use 'torc-cancel' first."
 WORKERS = "Cannot recover: there are still active compute nodes. Wait for all workers to exit."
+PENDING = (
+    "Cannot recover: there are pending Slurm allocations. Wait for them to start or cancel them with 'torc-cancel'."
+)
+ACTIVE = "Cannot recover: there are active Slurm allocations still running. Wait for all workers to exit."
+REGENERATED = "Slurm schedulers regenerated and submitted."
+NO_NODES = "No pending or active scheduled compute nodes found"
 ASSISTANT = "Or use the Torc MCP server with your AI assistant to investigate."
 RUN_FOR_REAL = "Run without --dry-run to apply these changes."
 
@@ -130,13 +137,17 @@ def summary(workflow_id: int, counts: Plan, reset: int, ending: str) -> list[str
     return [*lines, f"Reset {reset} job(s). {ending}"]
 
 
-def dry_summary(workflow_id: int, counts: Plan, ending: str) -> list[str]:
-    """Give the last lines of a dry run; `ending` says what would follow the reset ('restart the workflow here')."""
+def dry_summary(workflow_id: int, counts: Plan, ending: str, schedulers: Sequence[str] = ()) -> list[str]:
+    """Give the last lines of a dry run; `ending` says what would follow the reset ('restart the workflow here').
+
+    `schedulers` are the lines of the allocations that would be submitted.
+    """
     if not counts.again:
         return ["[DRY RUN] No recoverable jobs found."]
     lines = [
         f"[DRY RUN] Would reset {counts.again} job(s) for retry",
         "[DRY RUN] Would reinitialize workflow",
+        *schedulers,
         "",
         f"[DRY RUN] Summary for workflow {workflow_id}",
         *_increases(counts, "would have", "would be reset"),
@@ -154,6 +165,55 @@ def _increases(counts: Plan, verb: str, reset: str) -> list[str]:
     if counts.unknown_again:
         lines.append(f"  - {counts.unknown_again} job(s) with unknown failures {reset}")
     return lines
+
+
+def busy(kinds: Iterable[tuple[str, str]], *, at_rest: bool) -> str:
+    """Say why a workflow is not recovered now that somebody has; `kinds` are (kind, status) of the allocations."""
+    found = set(kinds)
+    if not at_rest:
+        return NOT_COMPLETE
+    if any(kind != "slurm" for kind, _ in found):
+        return WORKERS
+    return ACTIVE if all(status == "active" for _, status in found) else PENDING
+
+
+def submitted(submissions: Sequence[Record]) -> list[str]:
+    """Give the lines that say what was submitted: one for each group of jobs."""
+    lines = []
+    for group in _grouped(submissions).values():
+        jobs = group[0].get("job_count") or 0
+        what = "Slurm allocation" if len(group) == 1 else f"{len(group)} Slurm allocations"
+        lines.append(f"  Submitted {what} with {jobs} job{'' if jobs == 1 else 's'}")
+    return lines or ["  No Slurm allocation was needed"]
+
+
+def _grouped(records: Iterable[Record]) -> dict[Any, list[Record]]:
+    groups: dict[Any, list[Record]] = {}
+    for each in records:
+        groups.setdefault(each.get("group"), []).append(each)
+    return groups
+
+
+def schedulers(allocations: Sequence[Record]) -> list[str]:
+    """Give the lines of a dry run that say which allocations would be submitted."""
+    planned = [each for each in allocations if each.get("status") != "unplannable"]
+    lines = ["[DRY RUN] Slurm schedulers that would be created:"] if planned else []
+    for name, group in _grouped(planned).items():
+        lines.append(f"  {name} - {group[0].get('job_count')} job(s), {len(group)} allocation(s)")
+        lines.append(_scheduler(group[0]))
+    lines += [
+        f"  {each.get('group')} - {each.get('job_count')} job(s) fit nowhere: {each.get('reason')}"
+        for each in allocations
+        if each.get("status") == "unplannable"
+    ]
+    return [*lines, f"[DRY RUN] Total: {len(planned)} allocation(s) would be submitted"]
+
+
+def _scheduler(allocation: Record) -> str:
+    memory = allocation.get("memory_bytes")
+    size = "default" if memory is None else units.format_memory(memory)
+    where = f"Account: {allocation.get('account')}, Partition: {allocation.get('partition') or 'default'}"
+    return f"    {where}, Walltime: {allocation.get('walltime')}, Nodes: {allocation.get('nodes')}, Mem: {size}"
 
 
 def watching(poll_s: int, *, recover: bool, max_retries: int | None, show_counts: bool) -> str:

@@ -8,13 +8,14 @@ from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import Plan, say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_steps
+from torc_tools.flows import recovery_steps, recovery_submit
 from torc_tools.flows.recovery_steps import Done, Request, Voice
 from torc_tools.records import Record
 from torc_tools.shell import lease, output, pipeline, stream
 
 RESTARTED = "Workflow restarted here."
 NOT_RESTARTED = "Not restarted (--no-run): {} does it."
+GOES_ON = "{} job(s) are ready, and no {}: the workflow goes on."
 
 
 class Outcome(NamedTuple):
@@ -35,19 +36,37 @@ def recover(request: Request, held: lease.Lease, *, interactive: bool, restart: 
         stream.say(recovery_text.NOTHING)
         return Outcome(exits.OK)
     if verdict == "run":
-        return _go_on(request, seen.counts["ready"], restart=restart)
+        return _go_on(request, voice, seen.counts, restart=restart)
     raw, path = recovery_steps.planned(request, voice), None
     if interactive:
         raw, path = recovery_steps.edited(request, raw)
     return _with_plan(request, voice, raw, path, restart=restart)
 
 
-def _go_on(request: Request, ready: int, *, restart: bool) -> Outcome:
+def _go_on(request: Request, voice: Voice, counts: dict[str, int], *, restart: bool) -> Outcome:
     """Go on with a recovery that had come as far as the reset."""
-    stream.say(f"{ready} job(s) are ready, and no worker runs: the workflow goes on.")
+    nobody = "Slurm allocation is there for them" if request.engine == "slurm" else "worker runs"
+    stream.say(GOES_ON.format(counts["ready"], nobody))
     if not restart:
-        stream.say(NOT_RESTARTED.format(pipeline.text(recovery_steps.restart_stage(request))))
-    return Outcome(exits.OK, restart=restart)
+        stream.say(_not_restarted(request))
+        return Outcome(exits.OK)
+    if request.engine != "slurm":
+        return Outcome(exits.OK, restart=True)
+    sent = _regenerate(request, voice)
+    status = _receipt(request, sent.lines)
+    if sent.failure:
+        raise recovery_submit.unfinished(sent.failure, request.workflow_id)
+    say_all(stream.say, ["", recovery_text.REGENERATED])
+    return Outcome(status)
+
+
+def _not_restarted(request: Request) -> str:
+    return NOT_RESTARTED.format(pipeline.text(*recovery_steps.restart_stages(request)))
+
+
+def _regenerate(request: Request, voice: Voice) -> recovery_submit.Sent:
+    stream.say("Regenerating Slurm schedulers...")
+    return recovery_submit.send(request, voice)
 
 
 def _with_plan(request: Request, voice: Voice, raw: bytes, path: str | None, *, restart: bool) -> Outcome:
@@ -60,24 +79,39 @@ def _with_plan(request: Request, voice: Voice, raw: bytes, path: str | None, *, 
     counts = recovery_text.plan(found)
     say_all(stream.say, recovery_text.proposals(found, dry_run=False))
     if not counts.again:
-        return _nothing(request, counts, path, restart=restart)
+        return _nothing(request, voice, counts, path, restart=restart)
     stream.say(f"Resetting {counts.again} job(s) for retry...")
     try:
         done = recovery_steps.carry_out(request, voice, raw)
     except Failure as failure:
         raise Failure(failure.status, failure.message + (f"; the plan is kept in '{path}'" if path else "")) from None
     _forget(path)
-    ending = RESTARTED if restart else NOT_RESTARTED.format(pipeline.text(recovery_steps.restart_stage(request)))
-    _tell(request, counts, done, ending)
-    return Outcome(_receipt(done), restart=restart)
+    stream.say(f"  Reset {done.named} job(s)")
+    stream.say("Reinitializing workflow...")
+    return _end(request, voice, counts, done, restart=restart)
 
 
-def _nothing(request: Request, counts: Plan, path: str | None, *, restart: bool) -> Outcome:
+def _end(request: Request, voice: Voice, counts: Plan, done: Done, *, restart: bool) -> Outcome:
+    """Submit where Slurm runs the workflow on, say what the recovery came to, and write its records."""
+    lines, failure = done.lines, None
+    ending = RESTARTED if restart else _not_restarted(request)
+    if restart and request.engine == "slurm":
+        sent = _regenerate(request, voice)
+        lines, failure, ending = [*lines, *sent.lines], sent.failure, recovery_text.REGENERATED
+    if failure is None:
+        say_all(stream.say, recovery_text.summary(request.workflow_id, counts, done.named, ending))
+    status = _receipt(request, lines)
+    if failure:
+        raise recovery_submit.unfinished(failure, request.workflow_id)
+    return Outcome(status, restart=restart and request.engine != "slurm")
+
+
+def _nothing(request: Request, voice: Voice, counts: Plan, path: str | None, *, restart: bool) -> Outcome:
     """End a recovery that runs no failed job again; jobs that an interrupted one left ready go on all the same."""
     _forget(path)
-    ready = recovery_steps.look(request).counts["ready"]
-    if ready:
-        return _go_on(request, ready, restart=restart)
+    now = recovery_steps.look(request).counts
+    if now["ready"]:
+        return _go_on(request, voice, now, restart=restart)
     say_all(stream.say, recovery_text.nothing_recoverable(request.workflow_id, counts))
     return Outcome(exits.EMPTY)
 
@@ -88,13 +122,7 @@ def _forget(path: str | None) -> None:
             os.unlink(path)
 
 
-def _tell(request: Request, counts: Plan, done: Done, ending: str) -> None:
-    stream.say(f"  Reset {done.named} job(s)")
-    stream.say("Reinitializing workflow...")
-    say_all(stream.say, recovery_text.summary(request.workflow_id, counts, done.named, ending))
-
-
-def _receipt(done: Done) -> int:
+def _receipt(request: Request, lines: list[bytes]) -> int:
     """Write the records of what was done, where a program reads them; give the status of that.
 
     What was carried out goes on, even where the reader has left or the disk is full.
@@ -102,7 +130,7 @@ def _receipt(done: Done) -> int:
     if output.terminal():
         return exits.OK
     try:
-        stream.stdout().write(done.stdout)
+        stream.stdout().write(recovery_steps.framed(request.workflow_id, lines))
         stream.stdout().flush()
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -115,7 +143,8 @@ def _receipt(done: Done) -> int:
 
 def restart(request: Request, outcome: Outcome) -> int:
     """Let the workflow go on in the foreground; that jobs fail again is no failure of the recovery."""
-    status = pipeline.foreground(recovery_steps.restart_stage(request))
+    (stage,) = recovery_steps.restart_stages(request)
+    status = pipeline.foreground(stage)
     if status in (exits.OK, exits.EMPTY):
         return outcome.status
     stream.say(f"torc-recover: the workflow was recovered but not run: torc-run failed with exit code {status}")
@@ -153,7 +182,7 @@ def preview(request: Request, *, restart: bool) -> int:
             each.stop()
         say_all(stream.say, heard)
     _previewed(request, recovery_steps.counted(raw), seen.counts["ready"], restart=restart)
-    return _receipt(done)
+    return _receipt(request, done.lines)
 
 
 def _proposed(request: Request, found: list[Record]) -> None:

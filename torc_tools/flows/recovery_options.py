@@ -1,10 +1,12 @@
 """The options of torc-recover and torc-watch that say how to recover, and the request that they make."""
 
 import argparse
+import contextlib
 import os
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
+from torc_tools.flows import recovery_steps
 from torc_tools.flows.recovery_steps import Request
 from torc_tools.shell import options
 
@@ -31,6 +33,9 @@ def add(made: argparse.ArgumentParser, runtime_milli: int) -> None:
         help="stop the hook after this time (default: PT1H)",
     )
     made.add_argument("-j", "--max-parallel-jobs", metavar="N", type=options.identifier, help="passed to torc-run")
+    for name, what in (("account", "that new Slurm allocations are charged to"), ("partition", "of them")):
+        made.add_argument(f"--{name}", metavar="NAME", help=f"the {name} {what}")
+    made.add_argument("--walltime", metavar="DURATION", type=options.duration, help="of what is started: [D-]HH:MM:SS")
     made.add_argument("--print", action="store_true", help="print the commands of a recovery; run none")
     options.add_store(made)
 
@@ -46,22 +51,28 @@ def add_auto_schedule(made: argparse.ArgumentParser) -> None:
         made.add_argument(
             f"--auto-schedule-{name}", metavar="N", type=kind, default=default, help=f"{text} (default: {default})"
         )
-    made.add_argument("--partition", metavar="NAME", help="of new Slurm allocations")
-    made.add_argument("--walltime", metavar="DURATION", type=options.duration, help="of what is started: [D-]HH:MM:SS")
 
 
-def no_partition(args: argparse.Namespace, workflow: dict[str, object]) -> None:
-    """Refuse --partition with Failure(2) for a workflow that runs on this machine."""
-    if args.partition is not None:
-        where = f"workflow {workflow['workflow_id']} runs on this machine"
-        raise Failure(exits.USAGE, f"--partition is for Slurm allocations, and {where}")
+def placed(request: Request, args: argparse.Namespace, engine: str) -> Request:
+    """Give the request for a workflow that goes on with `engine`.
+
+    Raises Failure(2) where --partition or --account is given for one that runs on this machine.
+    """
+    for name in ("partition", "account"):
+        if engine != "slurm" and getattr(args, name) is not None:
+            where = f"workflow {request.workflow_id} runs on this machine"
+            raise Failure(exits.USAGE, f"--{name} is for Slurm allocations, and {where}")
+    return request._replace(engine=engine)
 
 
 def request(args: argparse.Namespace) -> Request:
-    """Give the request that `args` make."""
+    """Give the request that `args` make, for a workflow that runs on this machine: see `placed`."""
     limits = [f"--max-parallel-jobs={args.max_parallel_jobs}"] if args.max_parallel_jobs else []
-    if getattr(args, "walltime", None):
+    plan = list(limits)
+    if args.walltime:
         limits.append(f"--time-limit={units.format_duration(args.walltime)}")
+        plan.append(f"--walltime={units.format_duration(args.walltime)}")
+    plan += [f"--{name}={value}" for name in ("account", "partition") if (value := getattr(args, name)) is not None]
     return Request(
         workflow_id=args.workflow_id,
         store=options.store_path(args),
@@ -74,8 +85,17 @@ def request(args: argparse.Namespace) -> Request:
         hook=args.recovery_hook,
         hook_timeout_s=args.hook_timeout,
         run_options=limits,
+        plan_options=plan,
         dry_run=getattr(args, "dry_run", False),
     )
+
+
+def shown(args: argparse.Namespace) -> Request:
+    """Give the request for --print: of a workflow that cannot be looked at it is assumed that it runs here."""
+    made = request(args)
+    with contextlib.suppress(Failure):
+        return made._replace(engine=recovery_steps.look(made).engine)
+    return made
 
 
 def same_folder(asked: str | None, workflow: dict[str, object]) -> None:

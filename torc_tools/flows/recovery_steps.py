@@ -17,7 +17,7 @@ from torc_tools.core.recovery_text import Plan
 from torc_tools.exits import Failure
 from torc_tools.flows import fold
 from torc_tools.records import Record
-from torc_tools.shell import editor, hooks, pipeline, queries, stream, workers
+from torc_tools.shell import allocations, editor, holders, hooks, pipeline, queries, stream
 
 
 class Request(NamedTuple):
@@ -34,6 +34,8 @@ class Request(NamedTuple):
     hook: str | None = None
     hook_timeout_s: int = 3600
     run_options: Sequence[str] = ()  # of torc-run
+    plan_options: Sequence[str] = ()  # of torc-regenerate
+    engine: str = "local"  # or "slurm": what the workflow goes on with
     dry_run: bool = False
 
 
@@ -50,14 +52,16 @@ class Look(NamedTuple):
 
     workflow: Record
     counts: dict[str, int]
-    live: bool  # a worker has it, or an allocation waits for it
+    live: list[Record]  # who may run its jobs: a worker has it, or an allocation waits for it
+    engine: str = "local"
+    asked: bool = False  # Slurm was asked for an allocation before, or was about to be
 
 
 class Done(NamedTuple):
-    """What was carried out: how many named jobs were reset, and the records to write."""
+    """What was carried out: how many named jobs were reset, and the records to write, as lines."""
 
     named: int
-    stdout: bytes
+    lines: list[bytes]
 
 
 def sync_stage(request: Request) -> list[str]:
@@ -87,9 +91,12 @@ def change_stages(request: Request) -> list[list[str]]:
     return [[name, *request.store_options, *dry] for name in ("torc-apply", "torc-reset")]
 
 
-def restart_stage(request: Request) -> list[str]:
-    """Give the stage that makes the workflow go on: one that ran here runs here again."""
-    return ["torc-run", *request.store_options, *request.run_options, str(request.workflow_id)]
+def restart_stages(request: Request) -> list[list[str]]:
+    """Give the stages that make the workflow go on: one that ran here runs here again."""
+    if request.engine == "slurm":
+        plan = ["torc-regenerate", *request.store_options, *request.plan_options, str(request.workflow_id)]
+        return [plan, ["torc-submit", *request.store_options]]
+    return [["torc-run", *request.store_options, *request.run_options, str(request.workflow_id)]]
 
 
 def printed(request: Request, *, restart: bool) -> str:
@@ -99,7 +106,7 @@ def printed(request: Request, *, restart: bool) -> str:
         steps.append(f"TORC_WORKFLOW_ID={request.workflow_id} {request.hook} {request.workflow_id}")
     steps.append(pipeline.text(*plan_stages(request), *change_stages(request)))
     if restart and not request.dry_run:
-        steps.append(pipeline.text(restart_stage(request)))
+        steps.append(pipeline.text(*restart_stages(request)))
     return " && ".join(steps)
 
 
@@ -107,39 +114,78 @@ def look(request: Request) -> Look:
     """Look at the workflow; nothing on disk is changed. Raises Failure(66) where there is none."""
     db = fold.opened(request.store, request.workflow_id, read_only=True)
     with contextlib.closing(db):
-        workflow = queries.workflow(db, request.workflow_id)
-        live = bool(workers.live(db, request.workflow_id))
-        return Look(workflow, queries.counts(db, request.workflow_id), live)
+        workflow_id = request.workflow_id
+        return Look(
+            workflow=queries.workflow(db, workflow_id),
+            counts=queries.counts(db, workflow_id),
+            live=holders.all_of(db, workflow_id),
+            engine=allocations.engine(db, workflow_id),
+            asked=bool(allocations.of_workflow(db, workflow_id)),
+        )
 
 
 def judge(seen: Look) -> str:
     """Say what there is to do: 'recover', 'run' (a recovery was interrupted before its end) or 'nothing'.
 
-    Where no worker lives, ready jobs are what an interrupted recovery or run left: nobody else will run them.
-    Raises Failure(1) with torc's words where the workflow still moves by itself.
+    Where nobody has the workflow, ready jobs are what an interrupted recovery or run left: nobody else will run them.
+    Raises Failure(1) with torc's words where the workflow still moves by itself, and Failure(69) where it is not known
+    whether it does: Slurm has not said what became of a submission.
     """
     at_rest = pace.at_rest(seen.counts, is_canceled=bool(seen.workflow["is_canceled"]))
     failed = sum(seen.counts[name] for name in pace.RECOVERABLE)
     if seen.live:
-        raise Failure(exits.EMPTY, recovery_text.WORKERS if at_rest else recovery_text.NOT_COMPLETE)
+        raise _busy(seen, at_rest=at_rest)
+    active = seen.counts["running"] + seen.counts["pending"]
+    if seen.engine == "slurm" and active and not at_rest:
+        hint = f"{active} job(s) ran where Slurm has ended the allocation: whether they still do is known in 2 minutes"
+        raise Failure(exits.EMPTY, recovery_text.NOT_COMPLETE, hint)
     if failed:
         return "recover"
     if at_rest:
         return "nothing"
-    if seen.workflow["run_id"] > 1:
+    if seen.workflow["run_id"] > 1 or (seen.engine == "slurm" and seen.asked):
         return "run"
-    hint = f"no worker runs it: 'torc-run {seen.workflow['workflow_id']}' does"
-    raise Failure(exits.EMPTY, recovery_text.NOT_COMPLETE, hint)
+    workflow_id = seen.workflow["workflow_id"]
+    does = f"torc-regenerate {workflow_id} | torc-submit" if seen.engine == "slurm" else f"torc-run {workflow_id}"
+    raise Failure(exits.EMPTY, recovery_text.NOT_COMPLETE, f"no worker runs it: '{does}' does")
 
 
-def sync(request: Request, voice: Voice) -> None:
-    """Clean up orphans, and say so where there were any. Raises Failure where torc-sync fails."""
-    tell_sync(request, voice, pipeline.run(sync_stage(request), hear=voice.hear).checked())
+def _busy(seen: Look, *, at_rest: bool) -> Failure:
+    """Say who has the workflow."""
+    kinds = [(row["kind"], row["status"]) for row in seen.live]
+    names = ", ".join(map(holders.name, seen.live[:3]))
+    more = f" and {len(seen.live) - 3} more" if len(seen.live) > 3 else ""
+    if {status for _, status in kinds} == {"submitting"}:
+        text = f"Slurm has not said yet what became of {names}{more}"
+        return Failure(exits.UNAVAILABLE, f"{text}: run torc-recover again when it answers")
+    return Failure(exits.EMPTY, recovery_text.busy(kinds, at_rest=at_rest), f"there is {names}{more}")
+
+
+def sync(request: Request, voice: Voice) -> bool:
+    """Clean up orphans, and say so where there were any; say whether Slurm's accounting has still to tell of jobs.
+
+    Raises Failure where torc-sync fails.
+    """
+    output = pipeline.run(sync_stage(request), hear=voice.hear).checked()
+    tell_sync(request, voice, output)
+    return any(each.get("accounting_pending") and _asked(each) for each in _summaries(output))
+
+
+def _summaries(output: bytes) -> list[Record]:
+    return [each for each in parse(output) if each["type"] == "summary"]
+
+
+def _asked(summary: Record) -> bool:
+    """Say whether Slurm's accounting answered."""
+    slurm = summary.get("slurm")
+    return isinstance(slurm, dict) and slurm.get("sacct") == "ok"
 
 
 def tell_sync(request: Request, voice: Voice, output: bytes) -> int:
     """Say what torc-sync did, from its output; give how many jobs it has failed, or would."""
-    count = sum(int(each.get("running_jobs_failed") or 0) for each in parse(output) if each["type"] == "summary")
+    count = sum(
+        int(each.get(key) or 0) for each in _summaries(output) for key in ("running_jobs_failed", "slurm_jobs_failed")
+    )
     if count:
         verb = "[DRY RUN] Orphan cleanup would fail" if request.dry_run else "Orphan cleanup failed"
         voice.say(f"{verb} {count} job(s) whose worker is gone")
@@ -212,14 +258,13 @@ class Changing:
     def __init__(self, request: Request, hear: Callable[[str], None] | None) -> None:
         """Start both."""
         apply, reset = change_stages(request)
-        self._workflow_id = request.workflow_id
         self._apply = pipeline.Pipe(apply, feed=True, hear=hear)
         self._reset = pipeline.Pipe(reset, feed=True, hear=hear)
 
     def finish(self, raw: bytes) -> Done:
         """Apply a plan, then reset its jobs. Where applying fails, nothing is reset. Raises Failure with its status."""
         applied = self._apply.finish(raw).checked()
-        return _done(self._workflow_id, applied, self._reset.finish(applied).checked())
+        return _done(applied, self._reset.finish(applied).checked())
 
     def stop(self) -> None:
         """Stop what still runs."""
@@ -236,14 +281,22 @@ def carry_out(request: Request, voice: Voice, raw: bytes) -> Done:
         changing.stop()
 
 
-def _done(workflow_id: int, applied: bytes, reset: bytes) -> Done:
+def _done(applied: bytes, reset: bytes) -> Done:
     """Join what the two stages wrote: the `applied` records, then what was reset and what was passed on."""
     lines = [line for line in applied.splitlines() if line.startswith(b'{"type":"applied"')]
-    lines += [line for line in reset.splitlines() if not line.startswith((b'{"type":"begin"', b'{"type":"end"'))]
-    named = reset.count(b'"because":"named"')
-    framed = [orjson.dumps(records.begin("torc-recover", workflow_id)), *lines]
-    framed.append(orjson.dumps({"type": "end", "stage": "torc-recover", "count": len(lines)}))
-    return Done(named, b"\n".join(framed) + b"\n")
+    return Done(reset.count(b'"because":"named"'), lines + unframed(reset))
+
+
+def unframed(raw: bytes) -> list[bytes]:
+    """Give the lines of a stream without those of its frame."""
+    return [line for line in raw.splitlines() if not line.startswith((b'{"type":"begin"', b'{"type":"end"'))]
+
+
+def framed(workflow_id: int, lines: Sequence[bytes]) -> bytes:
+    """Make a stream of torc-recover of some lines."""
+    begin = orjson.dumps(records.begin("torc-recover", workflow_id))
+    end = orjson.dumps({"type": "end", "stage": "torc-recover", "count": len(lines)})
+    return b"\n".join([begin, *lines, end]) + b"\n"
 
 
 def adjustments(raw: bytes) -> list[Record]:

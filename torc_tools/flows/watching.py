@@ -1,6 +1,5 @@
 """The loop of torc-watch: look, ask core/pace what is next, do it, wait. What it knows is stored at each step."""
 
-import contextlib
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -10,9 +9,12 @@ from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, recovery_steps
+from torc_tools.flows import recovery_steps, recovery_submit, watch_look
 from torc_tools.flows.recovery_steps import Request, Voice
-from torc_tools.shell import lease, liveness, pipeline, queries, waking, watchlog, watchstate, workers
+from torc_tools.flows.watch_look import View
+from torc_tools.shell import lease, liveness, pipeline, waking, watchlog, watchstate
+
+LATE_S = 300.0  # so long after the last job accounting may still say why it failed
 
 
 class Watch(NamedTuple):
@@ -32,18 +34,12 @@ class Watch(NamedTuple):
         return Voice(self.log.say, self.log.say, lambda: self.held.renew(after_s=lease.BEAT_S))
 
 
-class View(NamedTuple):
-    """One look: what `pace` decides on, and the processes whose end is awaited."""
-
-    seen: pace.Seen
-    processes: list[waking.Process]
-
-
 class Pause(NamedTuple):
-    """Wait so long, or until one of these processes ends."""
+    """Wait so long, or until one of these processes ends, or the workers of Slurm allocations have all left."""
 
     seconds: float
     processes: Sequence[waking.Process] = ()
+    allocations: bool = False
 
 
 class Ended(NamedTuple):
@@ -128,8 +124,9 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
     """Look and do what is next; give what to wait for then, or how it ended."""
     watcher.held.renew(after_s=lease.BEAT_S)
     _hear_of_children(watcher)
-    recovery_steps.sync(watcher.request, watcher.voice)
-    view = _look(watcher, state)
+    pending = _sync(watcher, state)
+    view = watch_look.look(watcher.request, state, accounting_pending=pending)
+    watcher = watcher._replace(request=watcher.request._replace(engine=view.engine))
     if watcher.show_counts:
         watcher.log.say(recovery_text.counts_line(view.seen.counts))
     memory = _memory(state)
@@ -137,39 +134,38 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
     if isinstance(step, pace.Done | pace.GiveUp):
         return _end(watcher, state, step, view.seen)
     if isinstance(step, pace.Recover):
-        return _recover(watcher, state, step, view.seen)
+        return _recover(watcher, state, step, view)
     if isinstance(step, pace.Start):
         watcher.log.say(f"{'Auto-schedule: ' if watcher.policy.auto_schedule else ''}{step.why}")
-        watcher.log.say("Starting the workflow here...")
-        return _start(watcher, state, pace.started(memory, view.seen))
+        return _start(watcher, state, pace.started(memory, view.seen), rest=view.seen.capacity and view.seen.unsent > 0)
     _keep(watcher, state)
-    return Pause(step.seconds, view.processes)
+    return Pause(step.seconds, view.processes, view.allocations)
 
 
-def _look(watcher: Watch, state: dict[str, Any]) -> View:
-    """Look at the workflow as torc-sync left it; a torc-run that we started counts before it has said anything."""
-    request = watcher.request
-    child: waking.Process = tuple(state.get("child") or (None, None, None))
-    with contextlib.closing(fold.opened(request.store, request.workflow_id)) as db:
-        live = [(row["hostname"], row["pid"], row["pid_start"]) for row in workers.live(db, request.workflow_id)]
-        seen = pace.Seen(
-            now=time.time(),
-            counts=queries.counts(db, request.workflow_id),
-            capacity=bool(live) or bool(liveness.alive(*child)),
-            retries=watchstate.retries(db, request.workflow_id),
-            progress=watchstate.progress(db, request.workflow_id),
-            is_canceled=bool(queries.workflow(db, request.workflow_id)["is_canceled"]),
-        )
-    return View(seen, [*live, child])
+def _sync(watcher: Watch, state: dict[str, Any]) -> bool:
+    """Run torc-sync; say whether accounting answers and has not told all yet. A warning is said once in a row."""
+    heard: list[str] = []
+    voice = watcher.voice._replace(hear=heard.append)
+    try:
+        found = recovery_steps.sync(watcher.request, voice)
+    finally:
+        say_all(watcher.log.say, [line for line in heard if line not in state.get("warned", ())])
+        state["warned"] = heard
+    return found
 
 
 def _sleep(watcher: Watch, pause: Pause) -> None:
-    """Wait, in slices that keep the lease alive, until the time is over or a worker of this machine ends."""
+    """Wait, in slices that keep the lease alive, until the time is over or the workers have ended.
+
+    The end of a worker of this machine wakes us; that of others is looked for in the event files.
+    """
     deadline = time.monotonic() + pause.seconds
+    slice_s = watch_look.LOOK_S if pause.allocations else lease.BEAT_S
+    news = watch_look.News(watcher.request) if pause.allocations else None
     while (left := deadline - time.monotonic()) > 0:
-        ended = waking.wait(min(left, lease.BEAT_S), pause.processes)
+        ended = waking.wait(min(left, slice_s), pause.processes)
         watcher.held.renew(after_s=lease.BEAT_S)
-        if ended:
+        if ended or (news and news.all_left()):
             return
 
 
@@ -183,9 +179,18 @@ def _hear_of_children(watcher: Watch) -> None:
             )
 
 
-def _start(watcher: Watch, state: dict[str, Any], memory: pace.Memory) -> Pause:
-    """Let the workflow go on: torc-run in a session of its own, which outlives us."""
-    process = pipeline.background(recovery_steps.restart_stage(watcher.request), watcher.log.fd)
+def _start(
+    watcher: Watch, state: dict[str, Any], memory: pace.Memory, *, verb: str = "Starting", rest: bool = False
+) -> Pause:
+    """Let the workflow go on: on Slurm by new allocations, here by torc-run in a session of its own, which outlives us.
+
+    `memory` is what is known once that is done; `rest` submits only what was planned before.
+    """
+    if watcher.request.engine == "slurm":
+        return _submit(watcher, state, memory, rest=rest)
+    watcher.log.say(f"{verb} the workflow here...")
+    (stage,) = recovery_steps.restart_stages(watcher.request)
+    process = pipeline.background(stage, watcher.log.fd)
     watcher.children.append(process)
     child = (liveness.me()[0], process.pid, liveness.start_ticks(process.pid))
     state["child"] = child
@@ -193,9 +198,23 @@ def _start(watcher: Watch, state: dict[str, Any], memory: pace.Memory) -> Pause:
     return Pause(watcher.policy.poll_s, [child])
 
 
-def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, seen: pace.Seen) -> Pause | Ended:
+def _submit(watcher: Watch, state: dict[str, Any], memory: pace.Memory, *, rest: bool) -> Pause:
+    """Submit allocations. Slurm may be down: then that is said, and the next look tries it again."""
+    watcher.log.say("Regenerating Slurm schedulers and submitting...")
+    failure = recovery_submit.send(watcher.request, watcher.voice, rest=rest).failure
+    if failure and failure.status not in recovery_submit.AGAIN:
+        raise failure
+    if failure:
+        watcher.log.say(f"torc-watch: {failure.message}; trying again at the next poll")
+    elif watcher.policy.auto_schedule:
+        watcher.log.say("Auto-schedule: Successfully submitted new allocations")
+    _keep(watcher, state, None if failure else memory)
+    return Pause(watcher.policy.poll_s, (), allocations=not failure)
+
+
+def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: View) -> Pause | Ended:
     """Recover once, and let the workflow go on."""
-    say, request = watcher.log.say, watcher.request
+    say, request, seen = watcher.log.say, watcher.request, view.seen
     if _still_nothing(watcher, state, seen):
         return Ended(exits.EMPTY)
     say(f"Workflow {request.workflow_id} is complete")
@@ -206,21 +225,29 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, seen: pa
     counts = recovery_text.plan(found)
     say_all(say, recovery_text.proposals(found, dry_run=False))
     if not counts.again and not recovery_steps.look(request).counts["ready"]:  # the hook may have reset jobs itself
-        say_all(say, recovery_text.nothing_recoverable(request.workflow_id, counts))
-        state["told"] = ["nothing", seen.progress]
-        _keep(watcher, state)
-        return Ended(exits.EMPTY)
+        return _nothing(watcher, state, counts, seen)
     memory = _memory(state)
     _keep(watcher, state, pace.recovered(memory, seen))  # it counts, even if we are killed before it is done
     if counts.again:
         _carry_out(watcher, state, raw, memory)
-    say("Restarting the workflow here...")
-    pause = _start(watcher, state, pace.started(_memory(state), seen))
+    pause = _start(watcher, state, pace.started(_memory(state), seen), verb="Restarting")
     say_all(say, ["", "Recovery initiated. Resuming monitoring..."])
     if not watcher.once:
         say("")
         header(watcher)
     return pause
+
+
+def _nothing(watcher: Watch, state: dict[str, Any], counts: recovery_text.Plan, seen: pace.Seen) -> Pause | Ended:
+    """End where no failed job can be recovered; while accounting may still say why they failed, look again first."""
+    if seen.unheard and seen.rested_s < LATE_S:
+        watcher.log.say("Slurm's accounting has not told all yet: looking again at the next poll")
+        _keep(watcher, state)
+        return Pause(watcher.policy.poll_s)
+    say_all(watcher.log.say, recovery_text.nothing_recoverable(watcher.request.workflow_id, counts))
+    state["told"] = ["nothing", seen.progress]
+    _keep(watcher, state)
+    return Ended(exits.EMPTY)
 
 
 def _still_nothing(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> bool:
@@ -287,5 +314,6 @@ def _reasons(watcher: Watch) -> list[str]:
 def _advice(watcher: Watch, seen: pace.Seen) -> list[str]:
     ready = seen.counts["ready"]
     if ready and not (watcher.policy.recover or watcher.policy.auto_schedule):
-        return [f"{ready} ready jobs with no schedulers. Use --auto-schedule to regenerate."]
+        nobody = [recovery_text.NO_NODES] if watcher.request.engine == "slurm" else []
+        return [*nobody, f"{ready} ready jobs with no schedulers. Use --auto-schedule to regenerate."]
     return []

@@ -38,12 +38,26 @@ def working(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
     Slurm needs a moment to end an allocation after its last worker has; nothing more comes of it. One that Slurm has
     started anew since (requeued) works, whatever its former life said.
     """
+    left = _left(db, workflow_id)
+    return [row for row in live(db, workflow_id) if not _is_left(row, left.get(row["allocation_id"]))]
+
+
+def attended(db: sqlite3.Connection, workflow_id: int) -> bool:
+    """Say whether, by what the workers wrote alone, one of the live allocations may still run jobs.
+
+    It may be asked between two looks at Slurm, when an allocation that is over may still be called queued here.
+    """
+    left = _left(db, workflow_id)
+    return any(row["allocation_id"] not in left for row in live(db, workflow_id))
+
+
+def _left(db: sqlite3.Connection, workflow_id: int) -> dict[int, float]:
+    """Give when the last worker of each allocation ended, of those that all their workers have left."""
     query = (
         "SELECT allocation_id, max(ended_at) FROM worker WHERE workflow_id = ? AND allocation_id IS NOT NULL"
         " GROUP BY allocation_id HAVING count(*) = count(ended_at)"
     )
-    left = {row[0]: row[1] for row in db.execute(query, (workflow_id,))}
-    return [row for row in live(db, workflow_id) if not _is_left(row, left.get(row["allocation_id"]))]
+    return {row[0]: row[1] for row in db.execute(query, (workflow_id,))}
 
 
 def _is_left(row: Mapping[str, Any], ended_at: float | None) -> bool:

@@ -1,0 +1,61 @@
+"""How a recovered workflow goes on under Slurm: torc-regenerate | torc-submit, for torc-recover and torc-watch."""
+
+from typing import NamedTuple
+
+from torc_tools import exits
+from torc_tools.core import recovery_text
+from torc_tools.core.recovery_text import say_all
+from torc_tools.exits import Failure
+from torc_tools.flows import recovery_steps
+from torc_tools.flows.recovery_steps import Request, Voice
+from torc_tools.records import Record
+from torc_tools.shell import pipeline
+
+AGAIN = exits.UNAVAILABLE, exits.TEMPORARY, exits.IO  # what the same command may get over when it is run again
+UNSENT = "planned", "submitting", "canceled"
+
+
+class Sent(NamedTuple):
+    """What came of a submission: the lines that the stages wrote, and how the first that failed ended."""
+
+    lines: list[bytes]
+    failure: Failure | None
+
+
+def send(request: Request, voice: Voice, *, rest: bool = False) -> Sent:
+    """Plan allocations for the jobs that have none, submit them, and say which; `rest` only submits what was planned.
+
+    Nothing is lost where it fails: what was planned is kept, and the same again completes it.
+    """
+    stages = [_rest_stage(request)] if rest else recovery_steps.restart_stages(request)
+    ran = pipeline.run(*stages, hear=voice.hear)
+    lines = recovery_steps.unframed(ran.stdout)
+    made = [each for each in _whole(lines) if each["type"] == "submission" and each.get("status") not in UNSENT]
+    if made or not ran.status:
+        say_all(voice.say, recovery_text.submitted(made))
+    if not ran.status:
+        return Sent(lines, None)
+    return Sent(lines, Failure(ran.status, f"'{ran.stage}' failed with exit code {ran.status}"))
+
+
+def _rest_stage(request: Request) -> list[str]:
+    return ["torc-submit", *request.store_options, "-w", str(request.workflow_id)]
+
+
+def _whole(lines: list[bytes]) -> list[Record]:
+    """Read records; a line that was cut short by the end of its writer is passed over."""
+    found: list[Record] = []
+    for line in lines:
+        try:
+            found += recovery_steps.parse(line)
+        except Failure:
+            continue
+    return found
+
+
+def unfinished(failure: Failure, workflow_id: int) -> Failure:
+    """Say that a recovery came as far as the submission, and how it is completed."""
+    text = "the jobs are reset, and not every allocation that they need is submitted"
+    return Failure(
+        failure.status, f"{failure.message}: {text}", f"run torc-recover again: 'torc-recover {workflow_id}'"
+    )

@@ -1,0 +1,92 @@
+"""How torc-watch looks at a workflow: what core/pace decides on, and the cheap look in between at who has left."""
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from torc_tools.core import pace
+from torc_tools.flows import fold
+from torc_tools.flows.recovery_steps import Request
+from torc_tools.shell import allocations, holders, layout, liveness, queries, waking, watchstate
+
+LOOK_S = 1.0  # how often the event files of Slurm's workers are looked at while we wait
+QUIET_S = 60.0  # a planned allocation that is so old is submitted by nobody
+
+
+class View(NamedTuple):
+    """One look: what `pace` decides on, and whose end is awaited."""
+
+    seen: pace.Seen
+    processes: list[waking.Process]
+    engine: str
+    allocations: bool  # Slurm allocations are there that may run jobs
+
+
+def look(request: Request, state: Mapping[str, Any], *, accounting_pending: bool) -> View:
+    """Look at the workflow as torc-sync left it; a torc-run that we started counts before it has said anything."""
+    workflow_id = request.workflow_id
+    child: waking.Process = tuple(state.get("child") or (None, None, None))
+    with contextlib.closing(fold.opened(request.store, workflow_id)) as db:
+        local = [(row["hostname"], row["pid"], row["pid_start"]) for row in holders.local(db, workflow_id)]
+        slurm = allocations.working(db, workflow_id)
+        engine = allocations.engine(db, workflow_id)
+        seen = pace.Seen(
+            now=time.time(),
+            counts=queries.counts(db, workflow_id),
+            capacity=bool(local or slurm) or bool(liveness.alive(*child)),
+            retries=watchstate.retries(db, workflow_id),
+            progress=watchstate.progress(db, workflow_id),
+            can_add=engine == "slurm",
+            is_canceled=bool(queries.workflow(db, workflow_id)["is_canceled"]),
+            unheard=accounting_pending,
+        )
+        return View(_timed(db, workflow_id, seen), [*local, child], engine, bool(slurm))
+
+
+def _timed(db: sqlite3.Connection, workflow_id: int, seen: pace.Seen) -> pace.Seen:
+    """Add how long things have been as they are."""
+    if not seen.can_add:
+        return seen
+    ended, ready = watchstate.last_ended_at(db, workflow_id), watchstate.retry_ready_at(db, workflow_id)
+    submitted_at, unsent = watchstate.submissions(db, workflow_id, seen.now, QUIET_S)
+    return seen._replace(
+        rested_s=max(0.0, seen.now - (ended or 0.0)),
+        stranded_s=0.0 if ready is None else max(0.0, seen.now - ready),
+        submitted_at=submitted_at,
+        unsent=unsent,
+    )
+
+
+class News:
+    """Notices that the last worker of Slurm's allocations has left, from what they write, without asking Slurm."""
+
+    def __init__(self, request: Request) -> None:
+        """Remember how the event files are now."""
+        self._request = request
+        with contextlib.closing(fold.opened(request.store, request.workflow_id, read_only=True)) as db:
+            output_dir = str(queries.workflow(db, request.workflow_id)["output_dir"])
+        self._folder = layout.events_dir(output_dir)
+        self._sizes = self._look()
+
+    def all_left(self) -> bool:
+        """Say whether, by what was written since the last call, every allocation's workers have ended."""
+        sizes = self._look()
+        if sizes == self._sizes:
+            return False
+        self._sizes = sizes
+        try:
+            with contextlib.closing(fold.opened(self._request.store, self._request.workflow_id)) as db:
+                return not allocations.attended(db, self._request.workflow_id)
+        except sqlite3.OperationalError:  # locked: the next poll sees it
+            return False
+
+    def _look(self) -> dict[str, int]:
+        try:
+            with os.scandir(self._folder) as entries:
+                prefix = f"wf{self._request.workflow_id}_"
+                return {entry.name: entry.stat().st_size for entry in entries if entry.name.startswith(prefix)}
+        except OSError:
+            return {}
