@@ -129,6 +129,14 @@ def command_line(record: Record, names: Names, place: Place, lead_s: float, afte
     return [_word(key, value) for key, value in found if key != "dependency" or value]
 
 
+def question(record: Record) -> list[str]:
+    """Give what a record asks for as words for `sbatch --test-only`, which says when such a job would start."""
+    given = {_SPELLED.get(key, key.lstrip("-").replace("_", "-")): value for key, value in record["sbatch"].items()}
+    known = [(key, None if value is True else str(value)) for key, value in given.items() if key not in _OURS and value]
+    asked = [(key, str(value)) for key, value in _asked(record) if value]
+    return [*(_word(*each) for each in (*known, *asked)), *shlex.split(record.get("extra") or ""), "--wrap=true"]
+
+
 def script(record: Record, names: Names, place: Place, lead_s: float, worker: Sequence[str]) -> str:
     """Give the script of an allocation: what it is, what it asks for, and the worker `worker` (its argument list)."""
     share = f"{record.get('number') or 1} of {record.get('num_allocations') or 1}"

@@ -1,0 +1,122 @@
+"""Planning for a workflow of the store: what the store says, as facts; the plan's names; whose account it is."""
+
+import os
+import sqlite3
+import time
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from torc_tools import exits, states
+from torc_tools.core import allocating, allocating_facts
+from torc_tools.core.allocating import Planned
+from torc_tools.core.allocating_facts import Facts, Job, Options, Size
+from torc_tools.core.profiles import Profile
+from torc_tools.exits import Failure
+from torc_tools.records import Record
+from torc_tools.shell import allocations, pending, queries, slurm
+
+_STUCK = frozenset({states.DISABLED, states.PENDING_FAILED})
+
+
+def plan(
+    db: sqlite3.Connection, workflow_id: int, options: Options, profile: Profile, more: Collection[int] = ()
+) -> Planned:
+    """Plan the allocations of a workflow, `more` jobs counting as pending; each record gets its token.
+
+    Raises Failure(66) for a job of `more` that the workflow does not have, and Failure(2) where no account is known.
+    """
+    facts = gather(db, workflow_id, profile, more)
+    made = allocating.plan(facts, options, profile)
+    account = _Account(options)
+    records = [_named(record, account) for record in made.records]
+    name = os.urandom(8).hex()
+    tokens = ((record, os.urandom(16).hex()) for record in records)
+    return made._replace(
+        records=[
+            record if record["status"] == "unplannable" else {**record, "token": token, "plan": name}
+            for record, token in tokens
+        ]
+    )
+
+
+def gather(db: sqlite3.Connection, workflow_id: int, profile: Profile, more: Collection[int] = ()) -> Facts:
+    """Read what planning starts from. Raises Failure(66) for a job of `more` that the workflow does not have."""
+    workflow = queries.workflow(db, workflow_id)
+    if more and (absent := pending.missing(db, workflow_id, more)):
+        raise Failure(exits.NO_INPUT, f"no such job in workflow {workflow_id}: '{absent[0]}'")
+    sizes: dict[tuple[Any, ...], Size] = {}  # jobs share few sizes
+    jobs = [_job(row, sizes) for row in pending.jobs(db, workflow_id, more)]
+    waiting = {job.job_id for job in jobs}
+    rows = allocations.of_workflow(db, workflow_id)
+    schedulers = {
+        each: allocating_facts.scheduler(each, config) for each, config in pending.schedulers(db, workflow_id)
+    }
+    actions = (allocating_facts.action(each, config) for each, config in pending.actions(db, workflow_id))
+    over = states.DONE
+    return Facts(
+        workflow=workflow,
+        jobs=jobs,
+        parents=_parents(queries.edges(db, workflow_id), waiting),
+        active={row[0]: (Size(*row[2:]), row[1]) for row in pending.active(db, workflow_id)},
+        stuck=frozenset(pending.ids(db, workflow_id, _STUCK) - waiting),
+        schedulers=schedulers,
+        actions=[each for each in actions if each is not None],
+        allocations=rows,
+        fresh=not any(row["status"] in allocations.LIVE for row in rows)
+        and pending.ids(db, workflow_id, over | states.ACTIVE) <= waiting,
+        now=time.time(),
+        default_account=_earlier_account(workflow, schedulers.values(), rows) or profile.default_account,
+    )
+
+
+def _job(row: pending.Row, sizes: dict[tuple[Any, ...], Size]) -> Job:
+    content = row[3:]
+    if content not in sizes:
+        sizes[content] = Size(*content)
+    return Job(row[0], sizes[content], row[1], row[2])
+
+
+def _parents(edges: Iterable[tuple[int, int]], waiting: Collection[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for job, parent in edges:
+        if job in waiting:
+            found.setdefault(job, []).append(parent)
+    return found
+
+
+def _earlier_account(
+    workflow: Record, schedulers: Iterable[allocating_facts.Scheduler], rows: Iterable[Record]
+) -> str | None:
+    """Give the account that the workflow names: in slurm_defaults, in a scheduler, in its last allocation."""
+    defaults = workflow["config"].get("slurm_defaults") or {}
+    named = [str(defaults["account"])] if defaults.get("account") else []
+    named += [each.account for each in schedulers if each.account]
+    named += [row["config"]["account"] for row in reversed(list(rows)) if row["config"].get("account")]
+    return next(iter(named), None)
+
+
+class _Account:
+    """The user's default account in Slurm, asked for once, when a record needs it."""
+
+    def __init__(self, options: Options) -> None:
+        self._known = options.account
+
+    def get(self) -> str:
+        if self._known is None:
+            try:
+                self._known = slurm.default_account()
+            except slurm.Unavailable as problem:
+                raise _no_account(f" (Slurm does not tell yours: {problem.message})") from None
+        if self._known is None:
+            raise _no_account("")
+        return self._known
+
+
+def _no_account(why: str) -> Failure:
+    return Failure(exits.USAGE, f"no account: give --account, or 'account' in the workflow's slurm_defaults{why}")
+
+
+def _named(record: Record, account: _Account) -> Record:
+    if record["status"] == "unplannable" or record["account"] is not None:
+        return record
+    return {**record, "account": account.get()}
