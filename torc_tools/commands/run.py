@@ -1,4 +1,4 @@
-"""torc-run: run a workflow, a spec, or plain command lines on this machine."""
+"""torc-run: run a workflow, a spec, or plain command lines, on this machine or on Slurm."""
 
 import argparse
 import os
@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from torc_tools import exits, units
 from torc_tools.core import commandlines
+from torc_tools.core.allocating_facts import GROUPINGS
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, running, summing
+from torc_tools.flows import fold, running, running_slurm, summing
 from torc_tools.shell import options, store, stream
 
 SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5")
@@ -16,7 +17,7 @@ SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5")
 
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
-    made = options.parser("torc-run", "Run a workflow on this machine: a stored one, a spec, or plain command lines.")
+    made = options.parser("torc-run", "Run a workflow: a stored one, a spec, or plain command lines.")
     made.add_argument(
         "what", metavar="SPEC|WORKFLOW", nargs="?", help="a spec file (- for standard input) or a workflow id"
     )
@@ -40,6 +41,7 @@ def parser() -> argparse.ArgumentParser:
     end.add_argument(
         "--end-time", type=options.moment, metavar="TIME", help="stop jobs at this time (ISO 8601 or Unix seconds)"
     )
+    _add_slurm(made)
     made.add_argument("-i", "--ignore-missing-data", action="store_true", help="start though input files are missing")
     made.add_argument("-o", "--output-dir", metavar="DIR", help="of a new workflow (default: torc_output)")
     options.add_store(made)
@@ -47,12 +49,32 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
+def _add_slurm(made: argparse.ArgumentParser) -> None:
+    """Add what goes with --slurm; torc-regenerate takes these over, and checks them."""
+    there = made.add_argument_group("on Slurm")
+    there.add_argument("--slurm", action="store_true", help="submit allocations for it, and end when that is done")
+    there.add_argument("--account", metavar="ACCOUNT", type=options.text, help="charge this account")
+    there.add_argument("--partition", metavar="NAME", type=options.text, help="use this partition only")
+    there.add_argument("--walltime", metavar="TIME", type=options.duration, help="of each allocation: 04:00:00, PT4H")
+    there.add_argument("--walltime-multiplier", metavar="F", type=options.factor, help="of the longest runtime")
+    there.add_argument("--group-by", choices=GROUPINGS, help="what may share an allocation")
+    there.add_argument("--single-allocation", action="store_true", help="one allocation of many nodes for each group")
+    there.add_argument("--profile", metavar="NAME", type=options.text, help="the cluster (default: this one)")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit status."""
     args = parser().parse_args(argv)
     path = options.store_path(args)
+    here, there = _worker_options(args), _plan_options(args)
+    if wrong := here if args.slurm else there:
+        option = wrong[0].partition("=")[0]
+        raise Failure(exits.USAGE, f"{option} goes {'without' if args.slurm else 'with'} --slurm")
     db, workflow_id = _opened(args, path)
-    status = running.run_here(db, path, workflow_id, _worker_options(args), ignore_missing=args.ignore_missing_data)
+    if args.slurm:
+        status = running_slurm.run_there(db, path, workflow_id, there, ignore_missing=args.ignore_missing_data)
+    else:
+        status = running.run_here(db, path, workflow_id, here, ignore_missing=args.ignore_missing_data)
     return summing.show(args, "torc-run", summing.summary(db, workflow_id)) or status
 
 
@@ -107,6 +129,20 @@ def _worker_options(args: argparse.Namespace) -> list[str]:
         "end-time": args.end_time,
     }
     return [f"--{name}={value}" for name, value in given.items() if value is not None]
+
+
+def _plan_options(args: argparse.Namespace) -> list[str]:
+    """Give the options that torc-regenerate takes over, in its own spelling."""
+    given = {
+        "account": args.account,
+        "partition": args.partition,
+        "walltime": args.walltime and units.format_duration(args.walltime),
+        "walltime-multiplier": args.walltime_multiplier and f"{args.walltime_multiplier / 1000:.3f}",
+        "group-by": args.group_by,
+        "profile": args.profile,
+    }
+    single = ["--single-allocation"] if args.single_allocation else []
+    return [f"--{name}={value}" for name, value in given.items() if value is not None] + single
 
 
 def run() -> None:

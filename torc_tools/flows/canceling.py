@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torc_tools import exits, states
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, orphans
+from torc_tools.flows import fold, orphans, slurm_cancel
 from torc_tools.records import Record
-from torc_tools.shell import folding, jobedit, journal, leftovers, queries, stopping, store, workers
+from torc_tools.shell import allocations, folding, jobedit, journal, leftovers, queries, stopping, store, workers
 from torc_tools.shell.journal import Change
 
 LAST_S = 5.0  # how long a worker has after SIGTERM
@@ -29,13 +29,15 @@ def cancel(db: sqlite3.Connection, workflow_id: int, grace_s: float, *, dry_run:
         if jobedit.mark_canceled(db, workflow_id):
             changes.append(Change("workflow", workflow_id, _WHY, {"is_canceled": False}, {"is_canceled": True}))
         journal.record(db, workflow_id, _COMMAND, changes)
-    if not dry_run:
-        _stop_workers(db, workflow, grace_s)
+        slurm_cancel.drop(db, workflow_id, dry_run=dry_run)
+    trouble = None if dry_run else _stop(db, workflow, grace_s)
     with store.transaction(db):
         changes = _cancel_waiting(db, jobedit.in_states(db, workflow_id, states.WAITING))
         changes += _cancel_orphans(db, workflow, dry_run=dry_run)
         changes += _end_allocations(db, workflow_id, dry_run=dry_run)
         journal.record(db, workflow_id, _COMMAND, changes)
+    if trouble:
+        raise trouble
 
 
 def cancel_jobs(
@@ -55,7 +57,7 @@ def cancel_jobs(
         changes += _cancel_orphans(db, workflow, among=open_jobs, dry_run=dry_run)
         changes += _settled(db, workflow_id)
         journal.record(db, workflow_id, _COMMAND, changes)
-    if not dry_run and open_jobs and stopping.processes(db, workflow_id):
+    if not dry_run and open_jobs and (stopping.processes(db, workflow_id) or allocations.live(db, workflow_id)):
         stopping.request_jobs(workflow, [(job, *life[1:]) for job, life in open_jobs.items()])
         _wait_for_jobs(db, workflow_id, set(open_jobs), grace_s)
 
@@ -127,6 +129,18 @@ def _end_allocations(db: sqlite3.Connection, workflow_id: int, *, dry_run: bool)
     )
     after = {"status": "canceled"}
     return [Change("allocation", row["allocation_id"], _WHY, {"status": row["status"]}, after) for row in rows]
+
+
+def _stop(db: sqlite3.Connection, workflow: Record, grace_s: float) -> Failure | None:
+    """End workers and allocations of Slurm; give what went wrong there, the rest being done all the same."""
+    stopping.request(workflow)
+    try:
+        slurm_cancel.stop(db, workflow, grace_s)
+    except Failure as failure:
+        return Failure(failure.status, f"{failure.message}: 'torc-cancel {workflow['workflow_id']}' again when it does")
+    finally:
+        _stop_workers(db, workflow, grace_s)
+    return None
 
 
 def _stop_workers(db: sqlite3.Connection, workflow: Record, grace_s: float) -> None:

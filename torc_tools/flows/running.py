@@ -41,7 +41,7 @@ def run_here(db: sqlite3.Connection, path: str, workflow_id: int, options: list[
     orphans.reconcile(db, workflow_id, "torc-run", requeue=True)
     workflow = queries.workflow(db, workflow_id)
     if not ignore_missing:
-        _refuse_missing(db, workflow)
+        refuse_missing(db, workflow)
     allocation_id = _take(db, workflow, options)
     if allocation_id is None:
         return _follow_other(db, workflow_id)
@@ -57,7 +57,8 @@ def outcome(db: sqlite3.Connection, workflow_id: int) -> int:
     return exits.OK if standing.outcome(queries.counts(db, workflow_id))["is_success"] else exits.EMPTY
 
 
-def _refuse_missing(db: sqlite3.Connection, workflow: Record) -> None:
+def refuse_missing(db: sqlite3.Connection, workflow: Record) -> None:
+    """Refuse to start a workflow whose input is not there (66)."""
     paths = list(dict.fromkeys(path for paths in summing.missing(db, workflow).values() for path in paths))
     if paths:
         lines = [f"missing input: '{path}'" for path in paths[:20]]

@@ -39,16 +39,16 @@ class Sender:
         """
         name = sbatch.job_name(row["config"], row["allocation_id"], self._workflow["token"])
         if row["status"] == "submitting":
-            _end(row["token"])
-            found = self._look(row, name, _DOUBTFUL)
+            end_sbatch(row["token"])
+            found = look(self._workflow, row)
             if found is not None:
                 return self._found(row, found, "found by its token")
         answer = self._send(row, name, after)
         told = slurmtext.submitted(answer.stdout) if answer.returncode == 0 else None
         if told is not None:
             return self._found(row, told, "submitted")
-        _end(row["token"])
-        found = self._look(row, name, _CERTAIN if _certain(answer) else _DOUBTFUL)
+        end_sbatch(row["token"])
+        found = look(self._workflow, row, certain=_certain(answer))
         if found is not None:
             return self._found(row, found, f"found by its token: {_words(answer)}")
         self._settle(row, f"refused: {_words(answer)}", status="planned")
@@ -83,19 +83,6 @@ class Sender:
             options += ["--mode", mode]
         return spawn.argv("torc-work", *options, self._manifest)
 
-    def _look(self, row: Record, name: str, moments: tuple[float, ...]) -> str | None:
-        """Look for an allocation by its token at these moments; None: Slurm answers, and does not have it.
-
-        Raises Failure(69) where Slurm does not answer: whether it has it is not known.
-        """
-        began = time.monotonic()
-        for moment in moments:
-            time.sleep(max(0.0, began + moment - time.monotonic()))
-            found = lookup(self._workflow, row, name)
-            if found is not None:
-                return found
-        return None
-
     def _found(self, row: Record, slurm_job_id: str, why: str) -> Record:
         submissions.tell_workers(self._workflow, row["allocation_id"], slurm_job_id)
         return self._settle(row, why, status="queued", slurm_job_id=slurm_job_id)
@@ -105,6 +92,22 @@ class Sender:
             present = submissions.get(self._db, row["allocation_id"])
             submissions.settle(self._db, present, COMMAND, why, **after)
         return submissions.get(self._db, row["allocation_id"])
+
+
+def look(workflow: Record, row: Record, *, certain: bool = False) -> str | None:
+    """Look for an allocation by its token, several times; give the Slurm job, None: Slurm answers, and has none.
+
+    `certain` where sbatch came to its end by itself, so that nothing is under way any more. Raises Unavailable where
+    Slurm gives no answer: whether it has it is not known.
+    """
+    name = sbatch.job_name(row["config"], row["allocation_id"], workflow["token"])
+    began = time.monotonic()
+    for moment in _CERTAIN if certain else _DOUBTFUL:
+        time.sleep(max(0.0, began + moment - time.monotonic()))
+        found = lookup(workflow, row, name)
+        if found is not None:
+            return found
+    return None
 
 
 def lookup(workflow: Record, row: Record, name: str) -> str | None:
@@ -137,7 +140,7 @@ def _cancel_others(found: list[str]) -> None:
         slurm.scancel(others, pending_only=True)
 
 
-def _end(token: str) -> None:
+def end_sbatch(token: str) -> None:
     """Kill what is left of an sbatch for this token: its submitter is gone, or has given it up."""
     argument = f"--comment={sbatch.comment(token)}"
     deadline = time.monotonic() + _KILL_S
