@@ -57,6 +57,7 @@ CALLS = {
     "torc-create": Call(("-",), SPEC),
     "torc-diagnose": Call(("1",)),
     "torc-heuristics": Call((), line(DIAGNOSIS), "diagnosis"),
+    "torc-hpc": Call(("partitions", "kestrel")),
     "torc-jobs": Call(("1",)),
     "torc-recover": Call(("1", "--dry-run"), status=GAVE_UP),
     "torc-reset": Call((), line(APPLIED), "applied"),
@@ -81,6 +82,7 @@ SINKS = ("torc-apply", "torc-reset", "torc-submit", "torc-work")  # read all inp
 NOT = {  # (row, command): why the row means nothing there
     ("stdout", "torc-watch"): "writes no records: its lines are for people",
     ("store", "torc-heuristics"): "opens no store",
+    ("store", "torc-hpc"): "opens no store",
     ("store", "torc-sample"): "opens no store",
     ("store", "torc-work"): "never opens the store",
     ("missing store", "torc-create"): "makes the store",
