@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from torc_tools.core.packing import Capacity, Need, Packer
 
-NEEDS = st.builds(Need, st.integers(0, 5), st.integers(0, 6), st.integers(0, 3), st.integers(0, 9))
+NEEDS = st.builds(Need, st.integers(0, 5), st.integers(0, 6), st.integers(0, 3), st.integers(0, 9), st.just(1))
 JOBS = st.lists(st.tuples(st.integers(-1, 2), NEEDS), max_size=30)
 ROOM = st.one_of(st.none(), st.integers(0, 8))
 CAPACITY = st.builds(Capacity, ROOM, ROOM, ROOM, st.one_of(st.none(), st.integers(1, 5)))

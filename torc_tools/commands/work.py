@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--on-signal",
         choices=("requeue", "terminate"),
-        help="what INT, TERM and HUP mean for jobs that run (default: requeue; terminate in a Slurm job)",
+        help="what INT, TERM and HUP mean for jobs that run (default: requeue; terminate near a Slurm job's end)",
     )
     made.add_argument(
         "-o",
@@ -44,6 +44,17 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--allocation-id", metavar="ID", type=options.identifier, help="the allocation this worker is part of"
+    )
+    made.add_argument(
+        "--scheduler-id",
+        metavar="ID",
+        type=options.identifier,
+        help="the scheduler whose allocation this is: only its jobs and those of none run here",
+    )
+    made.add_argument(
+        "--mode",
+        choices=("auto", "slurm", "direct"),
+        help="start jobs as steps of srun, or directly (default: as the workflow says, else auto)",
     )
     made.add_argument(
         "-q", "--quiet", action="store_true", help="write no events on standard output, only to the event file"

@@ -4,7 +4,7 @@ Ends are told to it, its own worker's and those of siblings; it applies the tran
 packed. It knows no clock and no process.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from torc_tools import states
 from torc_tools.core.packing import Capacity, Need, Packer
@@ -17,14 +17,16 @@ _FAILED_BEFORE = -1  # stands for a parent that is done and failed before this m
 class Board:
     """Keeps the state of every job of a manifest. `attempt` and `status` are by job id."""
 
-    def __init__(self, jobs: Iterable[Record], capacity: Capacity) -> None:
-        """Take checked `job` records."""
+    def __init__(self, jobs: Iterable[Record], capacity: Capacity, nodes: Sequence[Capacity] = ()) -> None:
+        """Take checked `job` records. Without `nodes` there is one, and how many nodes a job wants does not count."""
         self.jobs: dict[int, Record] = {job["job_id"]: job for job in jobs}
         self.attempt = {job_id: job["attempt_id"] for job_id, job in self.jobs.items()}
         self.status = {job_id: states.NUMBERS[job["status"]] for job_id, job in self.jobs.items()}
         self.unfit: dict[int, str] = {}  # ready, but not startable here, with the reason
+        self.refused: dict[int, str] = {}  # not to be started here when they become ready, with the reason
         self.gated: dict[int, int] = {}  # job -> how many actions must run before it
-        self._packer = Packer(capacity)
+        self._packer = Packer(capacity, nodes)
+        self._counts_nodes = bool(nodes)
         self._open = {job_id for job_id, status in self.status.items() if status not in states.SETTLED}
         self._queued: set[int] = set()  # in the packer, so that no job is in it twice
         self._ready_news: list[int] = []
@@ -51,6 +53,10 @@ class Board:
                 self.status[job_id] = states.RUNNING
                 return self.jobs[job_id]
         return None
+
+    def place(self, job_id: int) -> list[int]:
+        """Give the numbers of the nodes on which a taken job is."""
+        return self._packer.place[job_id]
 
     def release(self, job_id: int) -> None:
         """Give the resources of a taken job back."""
@@ -170,8 +176,9 @@ class Board:
         if job_id in self.gated:
             return
         job = self.jobs[job_id]
-        need = Need(job["num_cpus"], job["memory_bytes"] or 0, job["num_gpus"], job["runtime_s"] or 0)
-        reason = self._packer.misfit(need)
+        nodes = job["num_nodes"] if self._counts_nodes else 1
+        need = Need(job["num_cpus"], job["memory_bytes"] or 0, job["num_gpus"], job["runtime_s"] or 0, nodes)
+        reason = self.refused.get(job_id) or self._packer.misfit(need)
         if reason is not None:
             self.unfit[job_id] = reason
         elif job_id not in self._queued:

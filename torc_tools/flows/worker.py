@@ -12,6 +12,7 @@ from torc_tools.flows.worker_actions import Actions
 from torc_tools.flows.worker_chain import Chain
 from torc_tools.flows.worker_desk import Desk
 from torc_tools.flows.worker_jobs import Attempt
+from torc_tools.flows.worker_steps import Place, StepAttempt, Surroundings
 from torc_tools.records import Record
 from torc_tools.shell import layout, stream, trees
 from torc_tools.shell.claims import Claims
@@ -24,13 +25,17 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Terms(NamedTuple):
-    """What a worker is given: room, GPUs by name, when its time ends (time.monotonic()), and what a signal means."""
+    """What a worker is given: room, GPUs by name, when its time ends (time.monotonic()), and what a signal means.
+
+    With `around`, jobs are steps of srun. Before `near` a signal is no sign that the time is over.
+    """
 
     capacity: Capacity
     gpus: list[str]
     end: float | None
     stop_at: float | None
-    requeue: bool
+    near: float
+    around: Surroundings | None
 
 
 class Worker:
@@ -39,7 +44,8 @@ class Worker:
     def __init__(self, desk: Desk, jobs: list[Record], terms: Terms, claims: Claims, siblings: Siblings | None) -> None:
         """Take checked jobs and everything the worker works with."""
         self.desk, self.terms, self.claims, self.siblings = desk, terms, claims, siblings
-        self.board = Board(jobs, terms.capacity)
+        around = terms.around
+        self.board = Board(jobs, terms.capacity, () if around is None else list(around.allocation.nodes.values()))
         self.running: dict[int, Attempt] = {}
         self.chains: set[Chain] = set()
         self.stopping: str | None = None
@@ -106,15 +112,24 @@ class Worker:
         except OSError as error:
             self._wait_with(job_id, f"cannot claim job {job_id}: {error.strerror}")
             return
-        gpus = [self._gpus.pop(0) for _ in range(min(job["num_gpus"], len(self._gpus)))]
-        attempt = self.running[job_id] = Attempt(self.desk, job, attempt_id, gpus, self._job_ended)
+        attempt = self.running[job_id] = self._attempt(job, attempt_id)
         try:
             attempt.start()
         except OSError as error:
             del self.running[job_id]
-            self._gpus += gpus
+            self._gpus += attempt.gpus
             self.claims.again(claim)
             self._wait_with(job_id, f"cannot start job {job_id}: {error.strerror}")
+
+    def _attempt(self, job: Record, attempt_id: int) -> Attempt:
+        """Make an attempt of a job that the board has given."""
+        around = self.terms.around
+        if around is not None:
+            names = list(around.allocation.nodes)
+            place = Place(around, [names[node] for node in self.board.place(job["job_id"])])
+            return StepAttempt(self.desk, job, attempt_id, place, self._job_ended)
+        gpus = [self._gpus.pop(0) for _ in range(min(job["num_gpus"], len(self._gpus)))]
+        return Attempt(self.desk, job, attempt_id, gpus, self._job_ended)
 
     def _wait_with(self, job_id: int, trouble: str) -> None:
         """Put a job back that this machine cannot start now; nothing is started before the next tick."""
@@ -136,7 +151,11 @@ class Worker:
         self.running.pop(job_id, None)
         self._gpus += attempt.gpus
         self.board.release(job_id)
-        if attempt.stop_reason in (outcome.INTERRUPTED, outcome.END, outcome.CANCELED):
+        if attempt.refused:
+            self.board.refused[job_id] = attempt.refused
+        if attempt.requeue:
+            ended["next"] = None if attempt.stop_reason == outcome.CANCELED else "requeue"
+        elif attempt.stop_reason in (outcome.INTERRUPTED, outcome.END, outcome.CANCELED):
             if attempt.stop_reason == outcome.INTERRUPTED:
                 ended["next"] = "requeue"
         elif ended["status"] in ("failed", "terminated"):
@@ -271,10 +290,14 @@ class Worker:
         while self.desk.loop.signals:
             number = self.desk.loop.signals.pop(0)
             stream.say(f"torc-work: {signal.Signals(number).name}: stopping{' at once' if self.stopping else ''}")
-            self._stop(outcome.INTERRUPTED if self.terms.requeue else outcome.END)
+            self._stop(self._meaning())
         output = self.desk.log.output
         if output is not None and output.error is not None and not self.stopping:
-            self._stop(outcome.INTERRUPTED if self.terms.requeue else outcome.END)
+            self._stop(self._meaning())
+
+    def _meaning(self) -> str:
+        """Say what a signal means now: the end of the time, or something else that ends this worker."""
+        return outcome.END if time.monotonic() >= self.terms.near else outcome.INTERRUPTED
 
     # now and then
 

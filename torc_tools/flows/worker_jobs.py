@@ -29,9 +29,12 @@ class Attempt:
         self.desk, self.job, self.attempt_id, self.gpus, self._done = desk, job, attempt_id, gpus, done
         self.stop_reason: str | None = None
         self.ended = False
+        self.requeue = False  # nothing of it ran: the job is as ready as before
+        self.refused: str | None = None  # why this worker is not to try the job again
         self._killed = False
         self._warned_at: float | None = None
-        self._mode = {**desk.policy.stdio, **(job["config"].get("stdio") or {})}
+        policy = desk.policy
+        self._mode = {**policy.stdio, **policy.stdio_of.get(job["job_name"], {}), **(job["config"].get("stdio") or {})}
         self._out: launch.Output = launch.output(self._mode.get("mode", "separate"), desk.stem(job, attempt_id))
         self._limit = job["memory_bytes"] if desk.policy.limit_memory else None
         self._shared_above = 0  # resident memory at which shared pages were found to make the difference
@@ -45,20 +48,41 @@ class Attempt:
         command = f"{script} {job['command']}" if script else job["command"]
         env = desk.job_env(job, self.attempt_id, self.gpus)
         before = launch.boot_ticks()
+        self._mark = f"TORC_JOB_MARK={env['TORC_JOB_MARK']}".encode()
         try:
-            self.pid = desk.shell.start(command, env, self._out)
+            self.pid = self._launch(command, env)
         except (OSError, ValueError) as error:
             if launch.of_machine(error):
                 raise
             self._not_started(error)
             return
-        self._tree = trees.Tree(self.pid)
-        self._mark = f"TORC_JOB_MARK={env['TORC_JOB_MARK']}".encode()
-        desk.trees[self._mark] = self._tree
+        self._tree = self._grown()
+        if self._adopts():
+            desk.trees[self._mark] = self._tree
         desk.loop.child(self.pid, self._over)
         start = launch.start_ticks(self.pid, before)
         desk.log.write(self._event("started", self.started_at, pid=self.pid, pid_start=start))
         self._watch()
+
+    def _launch(self, command: str, env: dict[str, str]) -> int:
+        """Start the first process; give its pid."""
+        return self.desk.shell.start(command, env, self._out)
+
+    def _grown(self) -> trees.Tree:
+        """Give what the processes are seen by."""
+        return trees.Tree(self.pid)
+
+    def _adopts(self) -> bool:
+        """Say whether a process of the job that loses its parent becomes ours."""
+        return True
+
+    def _look_around(self) -> None:
+        """Bring what is known of the job's processes up to date."""
+        self.desk.look_for_orphans()
+
+    def _used_time(self) -> float:
+        """Give how long the job has run, or ran."""
+        return time.monotonic() - self._began
 
     def stop(self, reason: str) -> None:
         """Send the termination signal, and SIGKILL after the lead; the first reason counts."""
@@ -75,7 +99,7 @@ class Attempt:
             self._signal(signal.SIGKILL)
 
     def _signal(self, number: int) -> None:
-        self.desk.look_for_orphans()
+        self._look_around()
         self._tree.signal(number)
 
     def _watch(self) -> None:
@@ -92,7 +116,7 @@ class Attempt:
         """Compare the memory of the tree with the limit."""
         if self.ended or self._limit is None:
             return
-        self.desk.look_for_orphans()
+        self._look_around()
         size = self._tree.resident_bytes()
         if size > self._limit and size > self._shared_above:
             size = self._tree.proportional_bytes()
@@ -112,7 +136,7 @@ class Attempt:
     def _sample(self) -> None:
         if self.ended:
             return
-        self.desk.look_for_orphans()
+        self._look_around()
         taken = self._tree.sample(self.usage.peak_memory_bytes or 0)
         now = time.monotonic()
         self.usage.sample(now, *taken)
@@ -127,7 +151,7 @@ class Attempt:
 
     def _over(self, exit_code: int, rusage: Any) -> None:
         """Take in the end of the first process; what it left behind dies with it."""
-        exec_time = time.monotonic() - self._began
+        exec_time = self._used_time()
         self.ended = True
         self.desk.trees.pop(self._mark, None)
         trees.kill(self.desk.orphanage.leave(self._tree))

@@ -17,6 +17,7 @@ _DEFAULTS: Record = {
     "priority": 0,
     "num_cpus": 1,
     "num_gpus": 0,
+    "num_nodes": 1,
     "waits_for": (),
     "output_files": (),
     "parent_failed": False,
@@ -25,8 +26,19 @@ _DEFAULTS: Record = {
 }
 _OPTIONAL: Record = {
     **_DEFAULTS,
-    **dict.fromkeys(("status", "job_name", "memory_bytes", "runtime_s", "invocation_script", "failure_handler_id")),
+    **dict.fromkeys(
+        (
+            "status",
+            "job_name",
+            "memory_bytes",
+            "runtime_s",
+            "invocation_script",
+            "failure_handler_id",
+            "slurm_scheduler_id",
+        )
+    ),
 }
+_AMOUNTS = ("num_cpus", "num_gpus", "num_nodes", "memory_bytes", "runtime_s", "slurm_scheduler_id")
 _TRIGGERS = frozenset(
     {
         "on_workflow_start",
@@ -61,7 +73,14 @@ class Policy(NamedTuple):
     interval_s: float
     use_pending_failed: bool
     stdio: Record
+    stdio_of: Record  # by job name, where they differ
     wait_s: float
+    min_time_s: float
+    mode: str
+    staggered: bool
+    cpu_bind: bool
+    mpi: str | None
+    warning: tuple[int, float] | None  # srun_termination_signal: the signal, and how many seconds before the end
 
 
 def check(record: Record) -> None:
@@ -122,14 +141,31 @@ def policy(workflow: Record | None, *, ended_by_slurm: bool) -> Policy:
         interval_s=max(0.1, _number(monitor, "sample_interval_seconds", 10)),
         use_pending_failed=bool(config.get("use_pending_failed")),
         stdio=_stdio(may(execution, "stdio", dict)),
+        stdio_of={name: _stdio(found) for name, found in (may(execution, "job_stdio_overrides", dict) or {}).items()},
         wait_s=_number(config, "compute_node_wait_for_new_jobs_seconds", 90),
+        min_time_s=_number(config, "compute_node_min_time_for_new_jobs_seconds", 0),
+        mode=may(execution, "mode", str) or "auto",
+        staggered=execution.get("staggered_start") is not False,
+        cpu_bind=bool(execution.get("enable_cpu_bind")),
+        mpi=may(execution, "srun_mpi", str),
+        warning=_warning(may(execution, "srun_termination_signal", str)),
     )
 
 
 def _check_job(job: Record) -> None:
     need(job, "job_id", int)
     need(job, "command", str)
-    for key in ("workflow_id", "run_id", "attempt_id", "priority", "num_cpus", "num_gpus", "memory_bytes", "runtime_s"):
+    for key in (
+        "workflow_id",
+        "run_id",
+        "attempt_id",
+        "priority",
+        "num_cpus",
+        "num_gpus",
+        "num_nodes",
+        "memory_bytes",
+        "runtime_s",
+    ):
         value = may(job, key, int)
         if value is not None and value < 0 and key != "priority":
             raise Failure(exits.DATA, f"job: '{key}' is {value}, below 0")
@@ -175,6 +211,16 @@ def _number(config: Record, key: str, default: Any) -> Any:
     return default if value is None else value
 
 
+def _warning(text: str | None) -> tuple[int, float] | None:
+    """Read 'TERM@120' as srun does; 60 seconds where the time is left out."""
+    if not text:
+        return None
+    name, _, seconds = text.removeprefix("R:").removeprefix("B:").partition("@")
+    if seconds and not seconds.isdigit():
+        raise Failure(exits.DATA, f"'{text}' in srun_termination_signal is not like TERM@120")
+    return _signal(name), float(seconds or 60)
+
+
 def _signal(name: Any) -> int:
     text = str(name).upper()
     if text.isdigit() and 0 < int(text) < 65:
@@ -182,5 +228,5 @@ def _signal(name: Any) -> int:
     match = re.fullmatch(r"(?:SIG)?([A-Z0-9+]+)", text)
     number = getattr(signal, f"SIG{match[1]}", None) if match else None
     if not isinstance(number, signal.Signals):
-        raise Failure(exits.DATA, f"unknown signal '{name}' in termination_signal")
+        raise Failure(exits.DATA, f"unknown signal '{name}' in execution_config")
     return int(number)

@@ -6,20 +6,16 @@ import os
 import time
 
 from torc_tools import exits
-from torc_tools.core.packing import Capacity
 from torc_tools.exits import Failure
-from torc_tools.flows import worker, worker_desk, worker_manifest
+from torc_tools.flows import worker, worker_desk, worker_manifest, worker_terms
 from torc_tools.flows.worker import Terms, Worker
 from torc_tools.flows.worker_desk import Desk, Log
-from torc_tools.flows.worker_manifest import Policy
 from torc_tools.records import Record
-from torc_tools.shell import layout, liveness, machine, procs, stream
+from torc_tools.shell import layout, liveness, procs, stream
 from torc_tools.shell.claims import Claims
 from torc_tools.shell.events import EventFile, Siblings
 from torc_tools.shell.loop import Loop
 from torc_tools.shell.nonblocking import NonblockingOutput
-
-_SLURM_HEADROOM_S = 60.0
 
 
 def read(file: str | None) -> list[Record]:
@@ -44,7 +40,7 @@ def work(records: list[Record], args: argparse.Namespace) -> None:
     workflow["output_dir"] = os.path.abspath(args.output_dir or workflow["output_dir"])
     workflow.setdefault("submission_dir", os.getcwd())
     name = _unused(workflow, slurm_job_id)
-    terms = _terms(args, policy, in_slurm=slurm_job_id is not None)
+    terms = worker_terms.terms(args, policy)
     facts = _facts(args, workflow, terms, slurm_job_id)
     loop = Loop(worker.SIGNALS)
     procs.adopt_orphans()
@@ -85,39 +81,6 @@ def _unused(workflow: Record, slurm_job_id: str | None) -> str:
         number += 1
         name = f"{first}.{number}"
     return name
-
-
-def _terms(args: argparse.Namespace, policy: Policy, *, in_slurm: bool) -> Terms:
-    gpus = machine.gpus(os.environ)
-    if args.num_gpus is not None:
-        gpus = (gpus + [str(number) for number in range(args.num_gpus) if str(number) not in gpus])[: args.num_gpus]
-    counted = args.max_parallel_jobs is not None
-    capacity = Capacity(
-        args.num_cpus or (None if counted else machine.num_cpus()),
-        args.memory or (None if counted else machine.memory_bytes()),
-        args.num_gpus if args.num_gpus is not None else None if counted else len(gpus),
-        args.max_parallel_jobs,
-    )
-    end = _end(args)
-    requeue = args.on_signal == "requeue" if args.on_signal else not in_slurm
-    return Terms(capacity, gpus, end, _stop_at(end, policy, in_slurm=in_slurm), requeue)
-
-
-def _end(args: argparse.Namespace) -> float | None:
-    if args.time_limit is not None:
-        return time.monotonic() + float(args.time_limit)
-    return None if args.end_time is None else time.monotonic() + float(args.end_time) - time.time()
-
-
-def _stop_at(end: float | None, policy: Policy, *, in_slurm: bool) -> float | None:
-    """Give when jobs are told to end: the lead and the head room before the end, but never before half of the time."""
-    if end is None:
-        return None
-    headroom = policy.headroom_s
-    if headroom is None:
-        headroom = _SLURM_HEADROOM_S if in_slurm else 0.0
-    now = time.monotonic()
-    return max(end - headroom - policy.lead_s, now + (end - now) / 2)
 
 
 def _facts(args: argparse.Namespace, workflow: Record, terms: Terms, slurm_job_id: str | None) -> Record:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from torc_tools.shell import liveness
 
-_DEFAULT_SIGNALS = [
+DEFAULT_SIGNALS = [
     signal.SIGPIPE,
     signal.SIGXFSZ,
     signal.SIGINT,
@@ -36,7 +36,7 @@ _MACHINE = {
     errno.EROFS,
     errno.ESTALE,
 }
-_LONGEST = 131_000  # bytes of one argument that Linux takes, less a little
+LONGEST = 131_000  # bytes of one argument that Linux takes, less a little
 _SCRIPT = 3  # the descriptor from which bash reads a longer command
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
@@ -75,7 +75,7 @@ class Shell:
                 ],
                 setsid=True,
                 setsigmask=[],
-                setsigdef=_DEFAULT_SIGNALS,
+                setsigdef=DEFAULT_SIGNALS,
             )
         finally:
             for fd in opened:
@@ -86,7 +86,7 @@ class Shell:
 def _script(command: str) -> list[int]:
     """Put a command that is too long for an argument into a file in memory; give its descriptor, or none."""
     text = os.fsencode(command)
-    if len(text) <= _LONGEST or not hasattr(os, "memfd_create"):
+    if len(text) <= LONGEST or not hasattr(os, "memfd_create"):
         return []
     fd = os.memfd_create("torc-job")
     with open(fd, "wb", closefd=False) as file:
@@ -96,7 +96,7 @@ def _script(command: str) -> list[int]:
 
 def program(argv: Sequence[str]) -> int:
     """Start a program, found on PATH, with our own streams, folder, process group; give its pid. Raises OSError."""
-    return os.posix_spawnp(argv[0], list(argv), os.environ, setsigmask=[], setsigdef=_DEFAULT_SIGNALS)
+    return os.posix_spawnp(argv[0], list(argv), os.environ, setsigmask=[], setsigdef=DEFAULT_SIGNALS)
 
 
 def of_machine(error: Exception) -> bool:
@@ -135,6 +135,11 @@ def start_ticks(pid: int, before: int) -> int:
     Its own file in /proc says so too, but makes the reader wait until the process has loaded its program.
     """
     return before if before == boot_ticks() else liveness.start_ticks(pid) or before
+
+
+def seconds_since(ticks: int) -> float:
+    """Give how long ago a process started that did so at `ticks`, the field of /proc/PID/stat."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _bash() -> str:

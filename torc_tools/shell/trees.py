@@ -64,14 +64,14 @@ class Tree:
 
     def signal(self, number: int) -> None:
         """Send a signal to the job's process group, and to its processes that left the group."""
-        _send(self.root, number, group=True)
+        send(self.root, number, group=True)
         for pid in self.members():
             if not _in_group(pid, self.root):
-                _send(pid, number)
+                send(pid, number)
 
     def signal_root(self, number: int) -> None:
         """Send a signal to the first process alone."""
-        _send(self.root, number)
+        send(self.root, number)
 
     def _rises(self, members: list[int]) -> Iterable[int]:
         """Give for each member its high-water mark if that rose since the last sample, else 0."""
@@ -138,12 +138,12 @@ def adopted() -> list[int]:
 def kill(pids: Iterable[int]) -> None:
     """Kill processes and all that descends from them."""
     for pid in procs.descendants(list(pids)):
-        _send(pid, signal.SIGKILL)
+        send(pid, signal.SIGKILL)
 
 
 def kill_group(pid: int) -> None:
     """Kill what is left in the process group of a job whose first process has ended but is not yet reaped."""
-    _send(pid, signal.SIGKILL, group=True)
+    send(pid, signal.SIGKILL, group=True)
 
 
 def _proportional(pid: int) -> int:
@@ -158,7 +158,8 @@ def _in_group(pid: int, group: int) -> bool:
         return True
 
 
-def _send(pid: int, number: int, *, group: bool = False) -> None:
+def send(pid: int, number: int, *, group: bool = False) -> None:
+    """Send a signal to a process, or to its group; one that is gone or not ours is left alone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         if group:
             os.killpg(pid, number)

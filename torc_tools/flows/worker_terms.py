@@ -1,0 +1,109 @@
+"""What a worker is given: the room on its nodes, its time, and whether its jobs are steps of srun."""
+
+import argparse
+import os
+import time
+
+from torc_tools import exits
+from torc_tools.core import slurmtext, steps
+from torc_tools.core.packing import Capacity
+from torc_tools.exits import Failure
+from torc_tools.flows.worker import Terms
+from torc_tools.flows.worker_manifest import Policy
+from torc_tools.flows.worker_steps import Surroundings
+from torc_tools.shell import machine, slurm, stream
+from torc_tools.shell import steps as srun
+
+_HEADROOM_S = 60.0  # in an allocation
+_EARLY_S = 65.0  # Slurm may send --signal up to a minute before its time
+_ALWAYS = float("-inf")
+_NEVER = float("inf")
+
+
+def terms(args: argparse.Namespace, policy: Policy) -> Terms:
+    """Give the terms of a worker. Raises Failure(69) for mode slurm where there is no srun, or no allocation."""
+    gpus = machine.gpus(os.environ)
+    around = steps.allocation(os.environ, machine.num_cpus(), machine.memory_bytes(), len(gpus))
+    mode = args.mode or policy.mode
+    stepped = mode == "slurm" or (mode == "auto" and around is not None and not around.in_step and srun.available())
+    if stepped and (around is None or not srun.available()):
+        raise Failure(
+            exits.UNAVAILABLE, f"mode slurm needs {'srun' if around else 'a Slurm allocation'}, there is none"
+        )
+    now = time.monotonic()
+    end = _end(args, around, now)
+    headroom = policy.headroom_s
+    if headroom is None:
+        headroom = _HEADROOM_S if around is not None else 0.0
+    stop_at = None if end is None else max(end - headroom - policy.lead_s, now + (end - now) / 2)
+    near = _near(args, around, stop_at)
+    if stepped and around is not None:
+        for key in os.environ.keys() - steps.environment(os.environ).keys():
+            del os.environ[key]  # srun would take it for an option
+        nodes = {name: _room(args, node) for name, node in around.nodes.items()}
+        around = around._replace(nodes=nodes)
+        surroundings = Surroundings(around, srun.Finder(), end, headroom)
+        return Terms(_sum(args, list(nodes.values())), [], end, stop_at, near, surroundings)
+    capacity, names = _here(args, gpus)
+    return Terms(capacity, names, end, stop_at, near, None)
+
+
+def _here(args: argparse.Namespace, gpus: list[str]) -> tuple[Capacity, list[str]]:
+    """Give the room on this machine, and the GPUs by name."""
+    if args.num_gpus is not None:
+        gpus = (gpus + [str(number) for number in range(args.num_gpus) if str(number) not in gpus])[: args.num_gpus]
+    counted = args.max_parallel_jobs is not None
+    capacity = Capacity(
+        args.num_cpus or (None if counted else machine.num_cpus()),
+        args.memory or (None if counted else machine.memory_bytes()),
+        args.num_gpus if args.num_gpus is not None else None if counted else len(gpus),
+        args.max_parallel_jobs,
+    )
+    return capacity, gpus
+
+
+def _room(args: argparse.Namespace, node: Capacity) -> Capacity:
+    """Give what a node of the allocation has for jobs: what Slurm gave, or less where an option says so."""
+
+    def least(given: int | None, asked: int | None) -> int | None:
+        return min((part for part in (given, asked) if part is not None), default=None)
+
+    cpus, memory = least(node.num_cpus, args.num_cpus), least(node.memory_bytes, args.memory)
+    return Capacity(cpus, memory, least(node.num_gpus, args.num_gpus), args.max_parallel_jobs)
+
+
+def _sum(args: argparse.Namespace, nodes: list[Capacity]) -> Capacity:
+    """Give what several nodes have together."""
+    cpus, memory, gpus = (sum(node[part] or 0 for node in nodes) for part in range(3))
+    return Capacity(cpus, memory, gpus, args.max_parallel_jobs)
+
+
+def _end(args: argparse.Namespace, around: steps.Allocation | None, now: float) -> float | None:
+    """Give when the time is over: as the options say, and never after the allocation."""
+    ends = []
+    if args.time_limit is not None:
+        ends.append(now + float(args.time_limit))
+    elif args.end_time is not None:
+        ends.append(now + float(args.end_time) - time.time())
+    if around is not None and (end_at := around.end_at or _asked(around.job_id)):
+        ends.append(now + end_at - time.time())
+    return min(ends, default=None)
+
+
+def _asked(job_id: str) -> float | None:
+    """Ask Slurm once when the allocation ends."""
+    try:
+        rows = slurmtext.queue(slurm.squeue([job_id]))
+    except Failure as failure:
+        stream.say(f"torc-work: cannot ask Slurm for the end of job {job_id}: {failure}")
+        return None
+    return next((row.end_s for row in rows if row.job_id == job_id), None)
+
+
+def _near(args: argparse.Namespace, around: steps.Allocation | None, stop_at: float | None) -> float:
+    """Give from when on a signal means that the time is over."""
+    if args.on_signal:
+        return _NEVER if args.on_signal == "requeue" else _ALWAYS
+    if around is None:
+        return _NEVER
+    return _ALWAYS if stop_at is None else stop_at - _EARLY_S

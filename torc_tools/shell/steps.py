@@ -1,0 +1,201 @@
+"""Steps of srun as processes: how srun is started, and what a step's processes on this machine use.
+
+A step's processes are children of slurmstepd, not ours: they are found by the mark in their environment, and from
+then on by the step's cgroup where there is one. What runs on other nodes is not seen.
+"""
+
+import os
+import re
+import time
+from collections.abc import Mapping, Sequence
+
+from torc_tools.shell import launch, procs, trees
+
+_SPARE_S = 0.2  # between two passes over /proc
+_STEP = re.compile(rb"^(.*/job_\d+/step_[^/]+)((?:/.*)?)$")
+_MOUNT = "/sys/fs/cgroup"
+_NO_LIMIT = 1 << 60
+
+
+def available() -> bool:
+    """Say whether there is an srun."""
+    return any(os.access(os.path.join(folder, "srun"), os.X_OK) for folder in os.get_exec_path())
+
+
+class Words:
+    """What an srun writes on its standard error: kept in memory, whatever the disk does."""
+
+    def __init__(self) -> None:
+        """Make the place."""
+        self.fd = os.memfd_create("torc-srun")
+
+    def text(self) -> str:
+        """Give what was written so far."""
+        return os.pread(self.fd, 1 << 16, max(0, os.fstat(self.fd).st_size - (1 << 16))).decode(errors="replace")
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self.fd)
+
+
+def start(argv: Sequence[str], env: Mapping[str, str], words: Words) -> int:
+    """Start srun in a session of its own; give its pid. Raises OSError."""
+    null = os.open(os.devnull, os.O_RDWR)
+    try:
+        actions = [(os.POSIX_SPAWN_DUP2, fd, to) for fd, to in ((null, 0), (null, 1), (words.fd, 2))]
+        return os.posix_spawnp(
+            argv[0], list(argv), env, file_actions=actions, setsid=True, setsigmask=[], setsigdef=launch.DEFAULT_SIGNALS
+        )
+    finally:
+        os.close(null)
+
+
+def command(line: str, path: str) -> list[str]:
+    """Give the words that run a command line on any node; one too long for an argument is put into a file at `path`."""
+    text = os.fsencode(line)
+    if len(text) <= launch.LONGEST:
+        return ["bash", "-c", line]
+    with open(path, "wb") as file:
+        file.write(text)
+    return ["bash", path]
+
+
+class StepTree(trees.Tree):
+    """The processes of one step on this machine. `found` says whether any was ever seen."""
+
+    def __init__(self, srun: int, mark: bytes) -> None:
+        """Take the pid of the srun, and the mark that the step's processes have in their environment."""
+        super().__init__(srun)
+        self.mark = mark
+        self.found = False
+        self.start_ticks: int | None = None  # of the first process
+        self.peak_bytes: int | None = None  # the kernel's, of the whole step, without the files it had cached
+        self.cpu_s: float | None = None  # of the whole step, when it was last seen
+        self.cpu_at = 0.0
+        self._cpu: str | None = None
+        self._memory: str | None = None
+        self._procs: str | None = None
+
+    def find(self, marked: Mapping[int, int]) -> None:
+        """Take in the processes that have the mark: pid to parent."""
+        own = {pid: parent for pid, parent in marked.items() if not _of_srun(pid, self.root)}
+        first = sorted(pid for pid, parent in own.items() if parent not in own)
+        if not first:
+            return
+        self.orphans.update(first)
+        self.found = True
+        fields = procs.stat_fields(first[0])
+        self.start_ticks = int(fields[19]) if fields else None
+        self._find_cgroups(first[0])
+
+    def members(self) -> list[int]:
+        """Give the pids of the step's processes here."""
+        if not self.found:
+            return []
+        if self._procs is not None:
+            return [int(pid) for pid in _read(f"{self._procs}/cgroup.procs").split()]
+        return procs.descendants(sorted(self.orphans))
+
+    def sample(self, peak_bytes: int) -> trees.Sample:
+        """Give what the step uses now: from its cgroup where there is one, else from its processes."""
+        taken = super().sample(peak_bytes)
+        if not taken.num_processes or self._memory is None:
+            return taken
+        memory, cpu = self._memory_now(), self._cpu_now()
+        self.cpu_s, self.cpu_at = cpu, time.monotonic()
+        return trees.Sample(taken.cpu_s if cpu is None else cpu, memory or taken.memory_bytes, taken.num_processes)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the step's processes here."""
+        for pid in self.members():
+            trees.send(pid, number)
+
+    def limited(self) -> bool:
+        """Say whether the kernel holds the step's memory."""
+        for name in ("memory.limit_in_bytes", "memory.max"):
+            text = _read(f"{self._memory}/{name}").strip() if self._memory else b""
+            if text.isdigit() and int(text) < _NO_LIMIT:
+                return True
+        return False
+
+    def _find_cgroups(self, pid: int) -> None:
+        for line in _read(f"/proc/{pid}/cgroup").splitlines():
+            _, names, path = line.split(b":", 2)
+            step = _STEP.match(path)
+            if step is None:
+                continue
+            mount = os.path.join(_MOUNT, os.fsdecode(names.split(b",")[0]) if names else "")
+            folder = mount + os.fsdecode(step[1])
+            if names in (b"memory", b"") and os.path.exists(folder):
+                self._memory, self._procs = folder, mount + os.fsdecode(path)
+            if (b"cpuacct" in names.split(b",") or not names) and os.path.exists(folder):
+                self._cpu = folder
+
+    def _memory_now(self) -> int | None:
+        """Give the memory that is not a file's cache; note the peak."""
+        stat = dict(line.split(maxsplit=1) for line in _read(f"{self._memory}/memory.stat").splitlines())
+        shared = int(stat.get(b"total_shmem", stat.get(b"shmem", 0)))
+        cache = int(stat.get(b"total_cache", stat.get(b"file", 0))) - shared
+        used = stat.get(b"total_rss", stat.get(b"anon"))
+        for name in ("memory.max_usage_in_bytes", "memory.peak"):
+            text = _read(f"{self._memory}/{name}").strip()
+            if text.isdigit():
+                self.peak_bytes = max(self.peak_bytes or 0, int(text) - max(0, cache))
+        return None if used is None else int(used) + shared
+
+    def _cpu_now(self) -> float | None:
+        text = _read(f"{self._cpu}/cpuacct.usage").strip() if self._cpu else b""
+        if text.isdigit():
+            return int(text) / 1e9
+        usage = re.match(rb"usage_usec (\d+)", _read(f"{self._cpu}/cpu.stat")) if self._cpu else None
+        return int(usage[1]) / 1e6 if usage else None
+
+
+class Finder:
+    """Looks for the processes of steps, of all in one pass over /proc."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._wanted: dict[bytes, StepTree] = {}
+        self._looked_at = 0.0
+
+    def want(self, tree: StepTree) -> None:
+        """Look for the processes of a step from now on."""
+        self._wanted[tree.mark] = tree
+
+    def forget(self, tree: StepTree) -> None:
+        """Look no more for them."""
+        self._wanted.pop(tree.mark, None)
+
+    def look(self) -> None:
+        """Look for those that were not found yet, unless that was just done."""
+        now = time.monotonic()
+        if not self._wanted or now - self._looked_at < _SPARE_S:
+            return
+        marked: dict[bytes, dict[int, int]] = {}
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                for setting in procs.environment(int(name)):
+                    if setting in self._wanted and (fields := procs.stat_fields(int(name))):
+                        marked.setdefault(setting, {})[int(name)] = int(fields[1])
+        for mark, pids in marked.items():
+            tree = self._wanted[mark]
+            tree.find(pids)
+            if tree.found:
+                del self._wanted[mark]
+        self._looked_at = time.monotonic()
+
+
+def _of_srun(pid: int, srun: int) -> bool:
+    try:
+        return os.getsid(pid) == srun
+    except OSError:
+        return True
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
