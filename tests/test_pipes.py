@@ -28,6 +28,7 @@ DIAGNOSIS = {"type": "diagnosis", "workflow_id": 1, "job_id": 2, "job_name": "tr
              "num_cpus": 1, "attempt_memory_bytes": 2 * GIB, "attempt_runtime_s": 600, "peak_memory_bytes": 2 * GIB,
              "exec_time_s": 20.0, "evidence": [], "contradictions": []}  # fmt: skip
 APPLIED = {**ADJUSTMENT, "type": "applied", "dry_run": False}
+RESET = {"type": "reset", "workflow_id": 1, "job_id": 2, "dry_run": True}
 RESULT = {"type": "result", "workflow_id": 1, "job_id": 2, "job_name": "train", "run_id": 1, "attempt_id": 1,
           "status": "failed", "return_code": 137}  # fmt: skip
 JOB = {"type": "job", "job_id": 1, "command": "true"}
@@ -60,10 +61,12 @@ CALLS = {
     "torc-hpc": Call(("partitions", "kestrel")),
     "torc-jobs": Call(("1",)),
     "torc-recover": Call(("1", "--dry-run"), status=GAVE_UP),
+    "torc-regenerate": Call(("--profile=kestrel", "--account=proj"), line(RESET), "reset"),
     "torc-reset": Call((), line(APPLIED), "applied"),
     "torc-results": Call(("1",)),
     "torc-run": Call(("-c", "true")),
     "torc-sample": Call(("--count=1", "--pid=1")),
+    "torc-stats": Call(("1",)),
     "torc-status": Call(("1",)),
     "torc-submit": Call(("--dry-run",), line(ALLOCATION), "allocation"),
     "torc-sync": Call(("1",)),
@@ -78,7 +81,13 @@ TALKERS = {  # commands that say words on stderr while they work, and why
     "torc-run": "how many jobs wait for what",
     "torc-watch": "the steps of a recovery, as they are taken",
 }
-SINKS = ("torc-apply", "torc-reset", "torc-submit", "torc-work")  # read all input before they change anything
+SINKS = (
+    "torc-apply",
+    "torc-regenerate",
+    "torc-reset",
+    "torc-submit",
+    "torc-work",
+)  # read all input before they change anything
 NOT = {  # (row, command): why the row means nothing there
     ("stdout", "torc-watch"): "writes no records: its lines are for people",
     ("store", "torc-heuristics"): "opens no store",

@@ -134,7 +134,14 @@ def question(record: Record) -> list[str]:
     given = {_SPELLED.get(key, key.lstrip("-").replace("_", "-")): value for key, value in record["sbatch"].items()}
     known = [(key, None if value is True else str(value)) for key, value in given.items() if key not in _OURS and value]
     asked = [(key, str(value)) for key, value in _asked(record) if value]
-    return [*(_word(*each) for each in (*known, *asked)), *shlex.split(record.get("extra") or ""), "--wrap=true"]
+    return [*(_word(*each) for each in (*known, *asked)), *_words(record.get("extra") or ""), "--wrap=true"]
+
+
+def _words(extra: str) -> list[str]:
+    try:
+        return shlex.split(extra)
+    except ValueError:  # a quote without its other half: sbatch says what it thinks of it
+        return extra.split()
 
 
 def script(record: Record, names: Names, place: Place, lead_s: float, worker: Sequence[str]) -> str:
