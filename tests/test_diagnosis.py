@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from prepared import GIB
 
 from torc_tools import states
-from torc_tools.core import diagnosis, patterns
+from torc_tools.core import diagnosis, patterns, slurmverdicts
 from torc_tools.core.diagnosis import diagnose, diagnose_failed
 from torc_tools.exits import DATA, Failure
 
@@ -70,6 +70,61 @@ def verdict(*args, **kwargs):
 )  # fmt: skip
 def test_words(facts: dict[str, object], expected: tuple[str, str]) -> None:
     assert verdict(**facts) == expected
+
+
+LATE = {"exec_s": HOUR - 1}
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({"allocation_state": "CANCELLED by 0"}, ("allocation_end", "certain")),
+        ({"allocation_state": "CANCELLED by 0", "slurm_state": "CANCELLED"}, ("allocation_end", "certain")),
+        ({"allocation_state": "TIMEOUT"}, ("allocation_end", "certain")),
+        ({"allocation_state": "TIMEOUT", "slurm_state": "TIMEOUT"}, ("allocation_end", "certain")),
+        ({"allocation_state": "TIMEOUT", **LATE}, ("timeout", "likely")),
+        ({"allocation_state": "TIMEOUT", "slurm_state": "TIMEOUT", **LATE}, ("timeout", "certain")),
+        ({"allocation_state": "FAILED", "slurm_state": "TIMEOUT"}, ("timeout", "certain")),
+        ({"allocation_state": "NODE_FAIL", "slurm_state": "CANCELLED"}, ("node_fail", "certain")),
+        ({"allocation_state": "PREEMPTED", "slurm_state": "CANCELLED"}, ("preempted", "certain")),
+        ({"allocation_state": "DEADLINE"}, ("deadline", "certain")),
+        ({"allocation_state": "BOOT_FAIL"}, ("launch_fail", "certain")),
+        ({"allocation_state": "FAILED", "allocation_exit_code": "0:53"}, ("launch_fail", "certain")),
+        ({"allocation_state": "FAILED", "allocation_exit_code": "9:0"}, ("orphan", "certain")),
+        ({"allocation_state": "COMPLETED"}, ("orphan", "certain")),
+        ({"allocation_state": "REQUEUED"}, ("interrupted", "certain")),
+        ({"allocation_state": "REQUEUE_HOLD"}, ("interrupted", "certain")),
+        ({"allocation_state": "OUT_OF_MEMORY", "slurm_state": "OUT_OF_MEMORY"}, ("oom", "certain")),
+        ({"allocation_state": "OUT_OF_MEMORY", "slurm_state": "CANCELLED", "was_alone": True}, ("orphan", "likely")),
+        ({"allocation_state": "OUT_OF_MEMORY", "was_alone": True}, ("oom", "likely")),
+        ({"allocation_state": "OUT_OF_MEMORY"}, ("orphan", "likely")),
+        ({"allocation_state": "SOMETHING_NEW"}, ("unknown", "weak")),
+        ({"slurm_state": "FAILED", "slurm_exit_code": "0:125"}, ("oom", "certain")),
+        ({"slurm_state": "FAILED", "slurm_exit_code": "0:53"}, ("launch_fail", "certain")),
+        ({"slurm_state": "CANCELLED", "slurm_exit_code": "0:9"}, ("orphan", "certain")),
+        ({}, ("orphan", "certain")),
+    ],
+)  # fmt: skip
+def test_what_became_of_the_allocation_that_a_job_was_lost_with(facts, expected):
+    exec_s = facts.pop("exec_s", 30.0)
+    assert verdict(states.LOST_CODE, exec_s, reason="lost", **facts) == expected
+
+
+def test_what_became_of_the_allocation_says_nothing_of_a_job_that_ended_before():
+    assert verdict(1, allocation_state="NODE_FAIL") == ("unknown", "weak")
+
+
+def test_the_evidence_tells_what_slurm_said():
+    facts = {"slurm_state": "CANCELLED", "slurm_exit_code": "0:9", "allocation_state": "CANCELLED by 0"}
+    facts |= {"allocation_exit_code": "0:53", "canceled_by": "root", "accounting": "pending", "reason": "lost"}
+    found = diagnose(result(states.LOST_CODE, **facts))["evidence"]
+    assert [each["fact"] for each in found if each["source"] == "slurm"] == [
+        "state CANCELLED, exit code 0:9",
+        "allocation CANCELLED by 0, exit code 0:53",
+        "an output file could not be opened: a missing folder, a quota, a dead mount",
+        "it was canceled by root",
+        "accounting is pending",
+    ]
 
 
 # Cases of torc 0.21, by number; the note says why we differ where we do.
@@ -201,7 +256,11 @@ results = st.fixed_dictionaries(
             {},
             optional={
                 "reason": st.sampled_from([*diagnosis.WORKER, "new"]) | st.none(),
-                "slurm_state": st.sampled_from([*diagnosis.SLURM, "NEW", "CANCELLED by 0"]) | st.text(max_size=9),
+                "slurm_state": st.sampled_from([*slurmverdicts.STEP, "NEW", "CANCELLED by 0"]) | st.text(max_size=9),
+                "slurm_exit_code": st.sampled_from(["0:0", "0:125", "0:53", "9:0"]),
+                "allocation_state": st.sampled_from([*slurmverdicts.ALLOCATION, "NEW"]) | st.text(max_size=9),
+                "allocation_exit_code": st.sampled_from(["0:0", "0:53"]),
+                "was_alone": st.booleans(),
                 "log_tail": st.text(max_size=40) | st.sampled_from([row.words[0] for row in patterns.TABLE]),
                 "peak_source": st.sampled_from(["kernel", "sampled"]),
                 "warned_at": st.floats(0, 1e9),
@@ -225,6 +284,7 @@ def test_any_result_has_a_verdict_that_agrees_with_itself(record) -> None:
 @given(results)
 def test_a_word_that_nobody_knows_is_neither_success_nor_failure(record) -> None:
     facts = {**record.get("facts", {}), "slurm_state": "FROBNICATED", "log_tail": "", "reason": None}
+    facts["slurm_exit_code"] = "1:0"
     if record.get("status") != "canceled":
         assert diagnose({**record, "facts": facts})["cause"] == "unknown"
 

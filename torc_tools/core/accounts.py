@@ -135,6 +135,8 @@ def _with_step(attempt: Record, life: Life | None, step: Step, uid: int) -> Acco
         "slurm_exit_code": exit_code(step),
         "accounting": "final",
     }
+    if (step.max_rss_bytes or 0) > (attempt["peak_memory_bytes"] or 0):
+        facts["peak_source"] = "slurm"
     return Account(facts, _columns(attempt, step), _stats(attempt, step), is_oom(step))
 
 

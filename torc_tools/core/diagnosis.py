@@ -10,27 +10,11 @@ import math
 from collections.abc import Callable
 
 from torc_tools import states
-from torc_tools.core import patterns
+from torc_tools.core import patterns, slurmverdicts
 from torc_tools.records import Record, may, need
 
 Verdict = tuple[str, str]  # cause, certainty
 
-SLURM = {  # state word -> verdict; None: the word alone says nothing about the cause
-    "OUT_OF_MEMORY": ("oom", "certain"),
-    "TIMEOUT": ("timeout", "certain"),
-    "NODE_FAIL": ("node_fail", "certain"),
-    "BOOT_FAIL": ("launch_fail", "certain"),
-    "PREEMPTED": ("preempted", "certain"),
-    "DEADLINE": ("deadline", "certain"),
-    "REVOKED": ("unknown", "certain"),
-    "COMPLETED": None,
-    "FAILED": None,
-    "CANCELLED": None,  # a step that dies of any signal is CANCELLED, though nobody canceled anything
-    "RUNNING": None,  # accounting may be late
-    "PENDING": None,
-    "COMPLETING": None,
-    "REQUEUED": None,
-}
 WORKER = {  # the reason in the worker's event -> verdict
     "memory_limit": ("oom", "certain"),
     "runtime_limit": ("timeout", "certain"),
@@ -74,7 +58,12 @@ class Case:
         self.runtime: int | None = may(result, "runtime_s", int)
         self.peak_source: str | None = may(facts, "peak_source", str)
         self.reason: str | None = may(facts, "reason", str)
-        self.slurm: str | None = may(facts, "slurm_state", str)
+        self.slurm: str | None = may(facts, "slurm_state", str)  # of the step
+        self.slurm_exit: str | None = may(facts, "slurm_exit_code", str)
+        self.allocation: str | None = may(facts, "allocation_state", str)
+        self.allocation_exit: str | None = may(facts, "allocation_exit_code", str)
+        self.told = {key: may(facts, key, str) for key in slurmverdicts.TOLD}
+        self.was_alone = may(facts, "was_alone", bool) is True
         self.warned = may(facts, "warned_at", (int, float)) is not None
         self.signal: int | None = may(facts, "signal", int)
         self.tail: str = may(facts, "log_tail", str) or ""
@@ -157,27 +146,47 @@ def _verdict(case: Case) -> Verdict:
 
 def _memory_word(case: Case) -> Verdict | None:
     """Believe any word that says memory: of the worker, of Slurm on any step, of the kernel in the log."""
-    told = case.reason == "memory_limit" or _slurm_word(case) == "OUT_OF_MEMORY" or case.mark("oom", "certain")
-    return ("oom", "certain") if told else None
+    step = slurmverdicts.word(case.slurm) == "OUT_OF_MEMORY" or case.slurm_exit == slurmverdicts.OOM_MARK
+    return ("oom", "certain") if step or case.reason == "memory_limit" or case.mark("oom", "certain") else None
 
 
 def _slurm_says(case: Case) -> Verdict | None:
-    """Take Slurm's word; one that this program does not know is neither success nor failure."""
-    word = _slurm_word(case)
+    """Take Slurm's word for the step; one that this program does not know is neither success nor failure."""
+    word = slurmverdicts.word(case.slurm)
     if word is None:
         return None
-    if word not in SLURM:
+    if word not in slurmverdicts.STEP:
         case.against.append(f"Slurm says '{word}', which this program does not know")
         return "unknown", "weak"
     if word == "CANCELLED" and " by " in str(case.slurm):
         return "canceled", "likely"
-    return SLURM[word]
+    if case.slurm_exit in slurmverdicts.LAUNCH:
+        return "launch_fail", "certain"
+    if word == "TIMEOUT" and not case.near_runtime() and (case.reason == "allocation_end" or _cut_off(case)):
+        return "allocation_end", "certain"
+    return slurmverdicts.STEP[word]
 
 
-def _slurm_word(case: Case) -> str | None:
-    """Give the state without what may follow it: 'CANCELLED by 1000' and 'CANCELLED+' are CANCELLED."""
-    words = (case.slurm or "").split()
-    return words[0].rstrip("+").upper() if words else None
+def _cut_off(case: Case) -> bool:
+    return slurmverdicts.word(case.allocation) == "TIMEOUT"
+
+
+def _allocation_says(case: Case) -> Verdict | None:
+    """Take Slurm's word for the allocation that a job was lost with: the job is its victim, unless it had its time."""
+    word = slurmverdicts.word(case.allocation)
+    if word is None or not (case.reason == "lost" or case.code == states.LOST_CODE):
+        return None
+    if case.allocation_exit in slurmverdicts.LAUNCH:
+        return "launch_fail", "certain"
+    if word == "TIMEOUT" and case.near_runtime():
+        return "timeout", "likely"
+    if word == "OUT_OF_MEMORY" and case.was_alone and case.slurm is None:
+        return "oom", "likely"
+    if word == "OUT_OF_MEMORY":
+        case.against.append("the allocation ran out of memory, but not in a step of this job")
+    elif word not in slurmverdicts.ALLOCATION:
+        case.against.append(f"Slurm says '{word}', which this program does not know")
+    return slurmverdicts.ALLOCATION.get(word, ("unknown", "weak"))
 
 
 def _worker_says(case: Case) -> Verdict | None:
@@ -243,7 +252,8 @@ def _log_says(case: Case) -> Verdict | None:
 
 
 _RULES: tuple[Callable[[Case], Verdict | None], ...] = (
-    _memory_word, _slurm_says, _worker_says, _log_is_sure, _killed_137, _late, _over, _code_says, _log_says,
+    _memory_word, _slurm_says, _allocation_says, _worker_says, _log_is_sure, _killed_137, _late, _over, _code_says,
+    _log_says,
 )  # fmt: skip
 
 
@@ -274,7 +284,8 @@ def _evidence(case: Case) -> list[Record]:
     found += [("worker", f"reason {case.reason}")] if case.reason else []
     found += [("worker", f"signal {case.signal}")] if case.signal is not None else []
     found += [("worker", "was warned by a signal before its end")] if case.warned else []
-    found += [("slurm", f"state {case.slurm}")] if case.slurm else []
+    states_and_codes = (case.slurm, case.slurm_exit), (case.allocation, case.allocation_exit)
+    found += [("slurm", said) for said in slurmverdicts.evidence(*states_and_codes, case.told)]
     if case.peak is not None:
         found.append((_peak_source(case), f"peak {case.peak} bytes of {_limit(case.memory, 'bytes')}"))
     if case.exec_s is not None and math.isfinite(case.exec_s):
@@ -286,7 +297,7 @@ def _evidence(case: Case) -> list[Record]:
 
 
 def _peak_source(case: Case) -> str:
-    return "kernel" if case.peak_source == "kernel" else "sampler"
+    return case.peak_source if case.peak_source in ("kernel", "slurm") else "sampler"
 
 
 def _limit(value: int | None, unit: str) -> str:

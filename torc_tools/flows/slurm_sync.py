@@ -10,10 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torc_tools import exits
 from torc_tools.core import accounts, reconciling
 from torc_tools.core.reconciling import Answers, Verdict, Worker
-from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import accounting, allocations, liveness, slurm, stream, workers
 
@@ -47,15 +45,6 @@ class News(NamedTuple):
 
 
 NOT_ASKED = Asked(Answers(None, None), frozenset(), frozenset(), {"squeue": "not_asked", "sacct": "not_asked"})
-
-
-def silent_s() -> float:
-    """Give after how many seconds without a sign of life a worker that Slurm has given up is gone: TORC_SILENT_S."""
-    text = os.environ.get("TORC_SILENT_S")
-    try:
-        return float(text) if text else liveness.SILENT_S
-    except ValueError:
-        raise Failure(exits.USAGE, f"TORC_SILENT_S is not a number of seconds: '{text}'") from None
 
 
 def ask(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> Asked:
@@ -101,7 +90,7 @@ def _unsettled(ids: set[str], queue: Mapping[str, Any] | None, unended: Iterable
     """Give the ids that squeue's word is not enough for: over, unknown to it, or with a worker of a former life."""
     if queue is None:
         return set(ids)
-    oldest = time.time() - silent_s()
+    oldest = time.time() - liveness.silent_s()
     quiet = {each.slurm_job_id for each in unended if (each.heartbeat_at or 0) < oldest}
     return {
         job_id for job_id in ids if job_id in quiet or job_id not in queue or reconciling.is_over(queue[job_id].state)
@@ -110,7 +99,7 @@ def _unsettled(ids: set[str], queue: Mapping[str, Any] | None, unended: Iterable
 
 def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) -> News:
     """Write what Slurm says into the allocations, and find the workers that are gone; in the caller's transaction."""
-    now, limit = time.time(), silent_s()
+    now, limit = time.time(), liveness.silent_s()
     workflow_id = workflow["workflow_id"]
     unended = [each for each in _workers(db, workflow) if each.slurm_job_id in asked.queued_ids]
     verdicts: dict[str, Verdict] = {}

@@ -2,9 +2,20 @@
 
 import os
 
+from torc_tools import exits
+from torc_tools.exits import Failure
 from torc_tools.shell import procs
 
 SILENT_S = 90.0  # a worker of another machine that has shown no sign of life for so long does not count as alive
+
+
+def silent_s() -> float:
+    """Give TORC_SILENT_S, else SILENT_S. Raises Failure(2) where it is no number."""
+    text = os.environ.get("TORC_SILENT_S")
+    try:
+        return float(text) if text else SILENT_S
+    except ValueError:
+        raise Failure(exits.USAGE, f"TORC_SILENT_S is not a number of seconds: '{text}'") from None
 
 
 def start_ticks(pid: int) -> int | None:
