@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from torc_tools.flows import recovery_once, recovery_options, recovery_steps
+from torc_tools.flows import recovery_once, recovery_options, recovery_preview, recovery_steps
 from torc_tools.shell import lease, options, stream
 
 PROG = "torc-recover"
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     request = recovery_options.placed(request, args, seen.engine)
     recovery_options.same_folder(args.output_dir, seen.workflow)
     if args.dry_run:
-        return recovery_once.preview(request, restart=not args.no_run)
+        return recovery_preview.preview(request, restart=not args.no_run)
     recovery_steps.hook(request)
     with lease.take(request.store, request.workflow_id, PROG) as held:
         outcome = recovery_once.recover(request, held, interactive=args.interactive, restart=not args.no_run)

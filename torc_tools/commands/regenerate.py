@@ -5,13 +5,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from torc_tools import exits, records, units
-from torc_tools.core import allocating_text
+from torc_tools.core import adjusting, allocating_text
 from torc_tools.core.allocating import Planned
 from torc_tools.core.allocating_facts import GROUPINGS, STRATEGIES, Options
 from torc_tools.core.profiles import Profile, named
 from torc_tools.exits import Failure
 from torc_tools.flows import clusters, comparing, fold, looking, regenerating
-from torc_tools.records import Record, may, need
+from torc_tools.records import Record, may, need, need_ids
 from torc_tools.shell import options, output, stream
 
 PROG = "torc-regenerate"
@@ -32,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--walltime-multiplier", metavar="F", type=_factor, default=1500, help="of runtime; default 1.5")
     made.add_argument("--group-by", choices=GROUPINGS, default=GROUPINGS[0], help="default: %(default)s")
     made.add_argument("--single-allocation", action="store_true", help="one allocation of many nodes for each group")
+    made.add_argument(
+        "-j", "--max-parallel-jobs", metavar="N", type=options.number, help="jobs at a time in each allocation, at most"
+    )
     made.add_argument("--profile", metavar="NAME", type=options.text, help="the cluster (default: this one)")
     made.add_argument("--profiles", metavar="FILE", help="read clusters from this file, too")
     made.add_argument(
@@ -75,18 +78,25 @@ def _factor(text: str) -> int:
         raise argparse.ArgumentTypeError(failure.message) from None
 
 
-def _asked(args: argparse.Namespace) -> tuple[int | None, list[int], list[Record]]:
-    """Give the workflow, the jobs that count as pending beside those that are, and the records to pass on."""
+def _asked(args: argparse.Namespace) -> tuple[int | None, regenerating.More, list[Record]]:
+    """Give the workflow, the jobs that count as pending beside those that are, and the records to pass on.
+
+    What torc-apply only tried (a dry run) counts as applied.
+    """
+    included: dict[int, tuple[int | None, int | None]] = dict.fromkeys(args.include_job_ids, (None, None))
     if args.source.isascii() and args.source.isdigit():
-        return options.operand(args.source), args.include_job_ids, []
+        return options.operand(args.source), included, []
     found = stream.whole(stream.read(args.source), _check)
     resets = [record for record in found if record["type"] == "reset"]
     known = {record["workflow_id"] for record in resets}
     if len(known) > 1:
         raise Failure(exits.DATA, f"reset records of different workflows: {', '.join(map(str, sorted(known)))}")
-    tried = [record["job_id"] for record in resets if record.get("dry_run")]
+    included |= dict.fromkeys((record["job_id"] for record in resets if record.get("dry_run")), (None, None))
+    for record in found:
+        if record["type"] == "applied" and record.get("dry_run"):
+            included |= {job_id: adjusting.tried(record) for job_id in record["job_ids"] if job_id in included}
     passed = [record for record in found if record["type"] != "reset"]
-    return next(iter(known), None), [*args.include_job_ids, *tried], passed
+    return next(iter(known), None), included, passed
 
 
 def _check(record: Record) -> None:
@@ -95,9 +105,12 @@ def _check(record: Record) -> None:
             if need(record, key, int) < 1:
                 raise Failure(exits.DATA, f"reset: '{key}' is not an id")
         may(record, "dry_run", bool)
+    if record["type"] == "applied":
+        need_ids(record, "job_ids")
+        adjusting.tried(record)
 
 
-def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace, more: list[int]) -> Planned:
+def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace, more: regenerating.More) -> Planned:
     profile = clusters.resolve(args.profile, args.profiles)
     _check_partition(args.partition, profile)
     wanted = Options(
@@ -108,6 +121,7 @@ def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace,
         args.walltime,
         args.partition,
         args.account,
+        args.max_parallel_jobs,
     )
     return regenerating.plan(db, workflow_id, wanted, profile, more)
 

@@ -10,6 +10,7 @@ from torc_tools.core.resetting import Name
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, looking
 from torc_tools.flows import resetting as flow
+from torc_tools.records import Record
 from torc_tools.shell import jobstate, options, output, store, stream
 
 PROG = "torc-reset"
@@ -43,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     done, refused = flow.reset(db, chosen, force=args.force, dry_run=args.dry_run, show=_show)
     for line in refused:
         _show(line)
-    passed = [record for record in found if record["type"] not in resetting.NAMING]
+    passed = [record for record in found if record["type"] not in resetting.NAMING or _tried(record, args)]
     status = output.emit(records.framed(PROG, workflow_id, [*passed, *done]), args, COLUMNS)
     return exits.DATA if refused else status
 
@@ -51,6 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run() -> None:
     """Be the command."""
     stream.run(main, PROG)
+
+
+def _tried(record: Record, args: argparse.Namespace) -> bool:
+    """Say whether a record says what torc-apply only tried: torc-regenerate wants to know, behind us in a dry run."""
+    return args.dry_run and record["type"] == "applied" and bool(record.get("dry_run"))
 
 
 def _show(line: str) -> None:

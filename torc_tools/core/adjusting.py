@@ -233,6 +233,11 @@ def _runtime(seconds: int | None) -> str:
     return "none" if seconds is None else units.format_duration(seconds)
 
 
+def tried(record: Record) -> tuple[int | None, int | None]:
+    """Give the memory and the runtime that an `applied` record sets; None: as it was. Raises Failure(65)."""
+    return _new_memory(record), _new_runtime(record)
+
+
 def _new_memory(record: Record) -> int | None:
     text = may(record, "new_memory", str)
     return None if text is None else units.parse_memory(text)

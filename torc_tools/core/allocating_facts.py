@@ -75,6 +75,7 @@ class Options(NamedTuple):
     walltime_s: int | None = None
     partition: str | None = None
     account: str | None = None
+    max_parallel_jobs: int | None = None  # in each allocation
 
 
 class Facts(NamedTuple):

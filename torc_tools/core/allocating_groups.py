@@ -86,7 +86,9 @@ class Planner:
     def _shape(self, sizes: Sequence[Size], user: Scheduler | None) -> Shape | Misfit:
         key = (tuple(sizes), user.slurm_scheduler_id if user else None)
         if key not in self._found:
-            self._found[key] = allocating_shape.find(sizes, self.facts, self.options, self.profile, user)
+            found = allocating_shape.find(sizes, self.facts, self.options, self.profile, user)
+            most = self.options.max_parallel_jobs
+            self._found[key] = found._replace(most=most) if isinstance(found, Shape) else found
         return self._found[key]
 
     def _shaped(self, group: Group) -> Iterator[Group]:
@@ -96,7 +98,8 @@ class Planner:
             sizes = list(dict.fromkeys(job.size for job in self.facts.jobs if job.job_id in self.levels))
         fits = [size for size in sizes if isinstance(self._shape((size,), group.user), Shape)]
         if fits and isinstance(found := self._shape(fits, group.user), Shape):
-            most = group.action.max_parallel_jobs if group.action else None
+            limits = (found.most, group.action.max_parallel_jobs if group.action else None)
+            most = min((each for each in limits if each), default=None)
             yield from self._waves(_part(group, fits), found._replace(most=most))
             fits_not = [size for size in group.sizes() if size not in fits]
         else:

@@ -176,7 +176,7 @@ def _wishes(group: Group, shape: Shape, facts: Facts) -> dict[str, Any]:
         "sbatch": defaults,
         "singleton": bool(user and user.singleton),
         "start_one_worker_per_node": spread,
-        "max_parallel_jobs": action.max_parallel_jobs if action else None,
+        "max_parallel_jobs": shape.most or (action.max_parallel_jobs if action else None),
         "action_id": action.action_id if action else None,
         "mode": "direct" if spread or mode == "direct" else "slurm",
         "run_id": facts.workflow["run_id"],

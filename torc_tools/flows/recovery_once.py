@@ -1,16 +1,15 @@
-"""What torc-recover does with the steps of a recovery: the whole of it, its preview, and the restart."""
+"""What torc-recover does with the steps of a recovery: the whole of it, and the restart."""
 
 import contextlib
 import os
 from typing import NamedTuple
 
 from torc_tools import exits
-from torc_tools.core import pace, recovery_text
+from torc_tools.core import recovery_text
 from torc_tools.core.recovery_text import Plan, say_all
 from torc_tools.exits import Failure
 from torc_tools.flows import recovery_steps, recovery_submit
 from torc_tools.flows.recovery_steps import Done, Request, Voice
-from torc_tools.records import Record
 from torc_tools.shell import lease, output, pipeline, stream
 
 RESTARTED = "Workflow restarted here."
@@ -53,7 +52,7 @@ def _go_on(request: Request, voice: Voice, counts: dict[str, int], *, restart: b
     if request.engine != "slurm":
         return Outcome(exits.OK, restart=True)
     sent = _regenerate(request, voice)
-    status = _receipt(request, sent.lines)
+    status = receipt(request, sent.lines)
     if sent.failure:
         raise recovery_submit.unfinished(sent.failure, request.workflow_id)
     say_all(stream.say, ["", recovery_text.REGENERATED])
@@ -100,7 +99,7 @@ def _end(request: Request, voice: Voice, counts: Plan, done: Done, *, restart: b
         lines, failure, ending = [*lines, *sent.lines], sent.failure, recovery_text.REGENERATED
     if failure is None:
         say_all(stream.say, recovery_text.summary(request.workflow_id, counts, done.named, ending))
-    status = _receipt(request, lines)
+    status = receipt(request, lines)
     if failure:
         raise recovery_submit.unfinished(failure, request.workflow_id)
     return Outcome(status, restart=restart and request.engine != "slurm")
@@ -122,7 +121,7 @@ def _forget(path: str | None) -> None:
             os.unlink(path)
 
 
-def _receipt(request: Request, lines: list[bytes]) -> int:
+def receipt(request: Request, lines: list[bytes]) -> int:
     """Write the records of what was done, where a program reads them; give the status of that.
 
     What was carried out goes on, even where the reader has left or the disk is full.
@@ -155,46 +154,3 @@ def show(request: Request, *, restart: bool) -> int:
     """Print the commands of a recovery as a line for a shell."""
     stream.stdout().write((recovery_steps.printed(request, restart=restart) + "\n").encode(errors="surrogateescape"))
     return exits.OK
-
-
-def preview(request: Request, *, restart: bool) -> int:
-    """Say what a recovery would do; the store stays as it is, byte for byte. All stages start at once."""
-    recovery_steps.hook(request)
-    heard: list[str] = []
-    sync = pipeline.Pipe(recovery_steps.sync_stage(request))
-    plan = pipeline.Pipe(*recovery_steps.plan_stages(request))
-    change = recovery_steps.Changing(request, heard.append)
-    try:
-        seen = recovery_steps.look(request)
-        lost = recovery_steps.tell_sync(request, Voice(), sync.finish().checked())
-        if lost and not seen.live and not any(seen.counts[name] for name in pace.RECOVERABLE):
-            return exits.OK
-        verdict = recovery_steps.judge(seen)
-        if verdict != "recover":
-            stream.say(recovery_text.NOTHING if verdict == "nothing" else "[DRY RUN] Would restart the workflow here")
-            return exits.OK
-        stream.say("Diagnosing failures...")
-        raw = plan.finish().checked()
-        _proposed(request, recovery_steps.adjustments(raw))
-        done = change.finish(raw)
-    finally:
-        for each in (sync, plan, change):
-            each.stop()
-        say_all(stream.say, heard)
-    _previewed(request, recovery_steps.counted(raw), seen.counts["ready"], restart=restart)
-    return _receipt(request, done.lines)
-
-
-def _proposed(request: Request, found: list[Record]) -> None:
-    say_all(stream.say, recovery_text.proposals(found, dry_run=True))
-    unknown = recovery_text.plan(found).unknown_again if request.hook else 0
-    if unknown:
-        stream.say(f"  {unknown} job(s) with unknown failure cause (would run recovery hook)")
-
-
-def _previewed(request: Request, counts: Plan, ready: int, *, restart: bool) -> None:
-    if ready and not counts.again:
-        stream.say(f"[DRY RUN] {ready} job(s) are ready, and no worker runs: the workflow would go on")
-        return
-    ending = "restart the workflow here" if restart else ""
-    say_all(stream.say, recovery_text.dry_summary(request.workflow_id, counts, ending))

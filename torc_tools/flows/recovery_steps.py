@@ -99,12 +99,18 @@ def restart_stages(request: Request) -> list[list[str]]:
     return [["torc-run", *request.store_options, *request.run_options, str(request.workflow_id)]]
 
 
+def preview_stage(request: Request) -> list[str]:
+    """Give the stage that plans for what torc-apply and torc-reset only tried."""
+    return ["torc-regenerate", *request.store_options, *request.plan_options, "--dry-run"]
+
+
 def printed(request: Request, *, restart: bool) -> str:
     """Write the whole recovery as a line for a shell."""
     steps = [pipeline.text(sync_stage(request))]
     if request.hook and not request.dry_run:
         steps.append(f"TORC_WORKFLOW_ID={request.workflow_id} {request.hook} {request.workflow_id}")
-    steps.append(pipeline.text(*plan_stages(request), *change_stages(request)))
+    tried = [preview_stage(request)] if restart and request.dry_run and request.engine == "slurm" else []
+    steps.append(pipeline.text(*plan_stages(request), *change_stages(request), *tried))
     if restart and not request.dry_run:
         steps.append(pipeline.text(*restart_stages(request)))
     return " && ".join(steps)
@@ -173,6 +179,12 @@ def sync(request: Request, voice: Voice) -> bool:
 
 def _summaries(output: bytes) -> list[Record]:
     return [each for each in parse(output) if each["type"] == "summary"]
+
+
+def over(output: bytes) -> set[int]:
+    """Give the allocations that torc-sync found to be over."""
+    found = (entry for each in _summaries(output) for entry in each.get("allocations") or ())
+    return {entry["allocation_id"] for entry in found if entry.get("status") in allocations.OVER}
 
 
 def _asked(summary: Record) -> bool:
@@ -283,8 +295,10 @@ def carry_out(request: Request, voice: Voice, raw: bytes) -> Done:
 
 def _done(applied: bytes, reset: bytes) -> Done:
     """Join what the two stages wrote: the `applied` records, then what was reset and what was passed on."""
-    lines = [line for line in applied.splitlines() if line.startswith(b'{"type":"applied"')]
-    return Done(reset.count(b'"because":"named"'), lines + unframed(reset))
+    mine = b'{"type":"applied"'
+    lines = [line for line in applied.splitlines() if line.startswith(mine)]
+    lines += [line for line in unframed(reset) if not line.startswith(mine)]
+    return Done(reset.count(b'"because":"named"'), lines)
 
 
 def unframed(raw: bytes) -> list[bytes]:

@@ -3,7 +3,7 @@
 import os
 import sqlite3
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from torc_tools import exits, states
@@ -15,11 +15,12 @@ from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import allocations, pending, queries, slurm
 
+More = Mapping[int, tuple[int | None, int | None]]  # jobs that count as pending: (memory, runtime) they would get
 _STUCK = frozenset({states.DISABLED, states.PENDING_FAILED})
 
 
 def plan(
-    db: sqlite3.Connection, workflow_id: int, options: Options, profile: Profile, more: Collection[int] = ()
+    db: sqlite3.Connection, workflow_id: int, options: Options, profile: Profile, more: More | None = None
 ) -> Planned:
     """Plan the allocations of a workflow, `more` jobs counting as pending; each record gets its token.
 
@@ -39,15 +40,16 @@ def plan(
     )
 
 
-def gather(db: sqlite3.Connection, workflow_id: int, profile: Profile, more: Collection[int] = ()) -> Facts:
+def gather(db: sqlite3.Connection, workflow_id: int, profile: Profile, more: More | None = None) -> Facts:
     """Read what planning starts from. Raises Failure(66) for a job of `more` that the workflow does not have."""
     workflow = queries.workflow(db, workflow_id)
+    more = more or {}
     if more and (absent := pending.missing(db, workflow_id, more)):
         raise Failure(exits.NO_INPUT, f"no such job in workflow {workflow_id}: '{absent[0]}'")
     sizes: dict[tuple[Any, ...], Size] = {}  # jobs share few sizes
-    jobs = [_job(row, sizes) for row in pending.jobs(db, workflow_id, more)]
+    jobs = [_job(_as_tried(row, more), sizes) for row in pending.jobs(db, workflow_id, more)]
     waiting = {job.job_id for job in jobs}
-    rows = allocations.of_workflow(db, workflow_id)
+    rows = _rows(db, workflow_id)
     schedulers = {
         each: allocating_facts.scheduler(each, config) for each, config in pending.schedulers(db, workflow_id)
     }
@@ -67,6 +69,26 @@ def gather(db: sqlite3.Connection, workflow_id: int, profile: Profile, more: Col
         now=time.time(),
         default_account=_earlier_account(workflow, schedulers.values(), rows) or profile.default_account,
     )
+
+
+def _rows(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
+    """Give the allocations; one that its workers have left takes no more jobs, although Slurm still ends it."""
+    working = {row["allocation_id"] for row in allocations.working(db, workflow_id)}
+    rows = allocations.of_workflow(db, workflow_id)
+    return [
+        {**row, "status": "complete"}
+        if row["status"] in allocations.LIVE and row["allocation_id"] not in working
+        else row
+        for row in rows
+    ]
+
+
+def _as_tried(row: pending.Row, more: More) -> pending.Row:
+    """Give a job the limits that it would get."""
+    memory, runtime = more.get(row[0], (None, None))
+    if memory is None and runtime is None:
+        return row
+    return (*row[:4], row[4] if memory is None else memory, *row[5:7], row[7] if runtime is None else runtime)
 
 
 def _job(row: pending.Row, sizes: dict[tuple[Any, ...], Size]) -> Job:

@@ -1,0 +1,102 @@
+"""The preview of a recovery, torc-recover --dry-run: the street without its sinks, on copies of the store in memory."""
+
+from typing import NamedTuple
+
+from torc_tools import exits
+from torc_tools.core import pace, recovery_text
+from torc_tools.core.recovery_text import Plan, say_all
+from torc_tools.flows import recovery_once, recovery_steps
+from torc_tools.flows.recovery_steps import Done, Look, Request, Voice
+from torc_tools.records import Record
+from torc_tools.shell import pipeline, stream
+
+
+class Planned(NamedTuple):
+    """What torc-regenerate would plan: the lines of its records, and those records; None: it could not say."""
+
+    lines: list[bytes]
+    allocations: list[Record] | None
+
+
+def preview(request: Request, *, restart: bool) -> int:
+    """Say what a recovery would do; the store stays as it is, byte for byte. The stages start at once."""
+    recovery_steps.hook(request)
+    heard: list[str] = []
+    sync = pipeline.Pipe(recovery_steps.sync_stage(request))
+    plan = pipeline.Pipe(*recovery_steps.plan_stages(request))
+    change = recovery_steps.Changing(request, heard.append)
+    raw, done = b"", None
+    try:
+        summary = sync.finish().checked()
+        seen = _as_synced(recovery_steps.look(request), recovery_steps.over(summary))
+        lost = recovery_steps.tell_sync(request, Voice(), summary)
+        if lost and not seen.live and not any(seen.counts[name] for name in pace.RECOVERABLE):
+            return exits.OK
+        verdict = recovery_steps.judge(seen)
+        if verdict == "nothing":
+            stream.say(recovery_text.NOTHING)
+            return exits.OK
+        if verdict == "recover":
+            stream.say("Diagnosing failures...")
+            raw = plan.finish().checked()
+            _proposed(request, recovery_steps.adjustments(raw))
+            done = change.finish(raw)
+    finally:
+        for each in (sync, plan, change):
+            each.stop()
+        say_all(stream.say, heard)
+    return _tell(request, seen, recovery_steps.counted(raw), done, restart=restart)
+
+
+def _as_synced(seen: Look, over: set[int]) -> Look:
+    """Give a look as it will be once torc-sync has written what it found: these allocations are over."""
+    return seen._replace(live=[row for row in seen.live if row["allocation_id"] not in over])
+
+
+def _proposed(request: Request, found: list[Record]) -> None:
+    say_all(stream.say, recovery_text.proposals(found, dry_run=True))
+    unknown = recovery_text.plan(found).unknown_again if request.hook else 0
+    if unknown:
+        stream.say(f"  {unknown} job(s) with unknown failure cause (would run recovery hook)")
+
+
+def _tell(request: Request, seen: Look, counts: Plan, done: Done | None, *, restart: bool) -> int:
+    """Say what would be changed and how the workflow would go on; write the records of it, where there are any."""
+    ready = seen.counts["ready"]
+    slurm = restart and request.engine == "slurm"
+    goes_on = not counts.again and (ready > 0 or done is None)
+    planned = _planned(request, done) if slurm and (goes_on or counts.again) else Planned([], [])
+    schedulers = _schedulers(planned, counts.again or ready) if slurm else []
+    if goes_on:
+        nobody = "Slurm allocation is there for them" if slurm else "worker runs"
+        stream.say(f"[DRY RUN] {ready} job(s) are ready, and no {nobody}: the workflow would go on")
+        say_all(stream.say, schedulers)
+    else:
+        ending = "regenerate Slurm schedulers" if slurm else "restart the workflow here" if restart else ""
+        say_all(stream.say, recovery_text.dry_summary(request.workflow_id, counts, ending, schedulers))
+    lines = [*(done.lines if done else ()), *planned.lines]
+    return recovery_once.receipt(request, lines) if lines else exits.OK
+
+
+def _planned(request: Request, done: Done | None) -> Planned:
+    """Plan for the jobs that would be reset, with the limits that they would get, and for those that are pending."""
+    stage, fed = recovery_steps.preview_stage(request), None
+    if done is not None and any(line.startswith(b'{"type":"reset"') for line in done.lines):
+        fed = recovery_steps.framed(request.workflow_id, done.lines)
+    else:
+        stage = [*stage, str(request.workflow_id)]
+    heard: list[str] = []
+    ran = pipeline.run(stage, data=fed, hear=heard.append)
+    if ran.status not in (exits.OK, exits.EMPTY):
+        why = heard[-1] if heard else f"exit code {ran.status}"
+        stream.say(f"  Could not get scheduler preview: {why}")
+        return Planned([], None)
+    say_all(stream.say, heard)
+    lines = [line for line in recovery_steps.unframed(ran.stdout) if line.startswith(b'{"type":"allocation"')]
+    return Planned(lines, [record for line in lines for record in recovery_steps.parse(line)])
+
+
+def _schedulers(planned: Planned, jobs: int) -> list[str]:
+    if planned.allocations is None:
+        return [f"[DRY RUN] Would submit Slurm allocations for {jobs} job(s)"]
+    return recovery_text.schedulers(planned.allocations)
