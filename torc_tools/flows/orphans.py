@@ -52,7 +52,8 @@ def reconcile(
         ended = workers.bury(db, workflow_id, killed)
         journal.record(db, workflow_id, command, map(_buried, ended))
         _free_claims(db, workflow, claims, dry_run=asked.dry_run)
-    return _summary(workflow, lost, requeue) | _slurm_summary(asked, news, accounted, ended)
+    canceled = slurm_sync.cancel_idle(db, workflow, command, asked)
+    return _summary(workflow, lost, requeue) | _slurm_summary(asked, news, accounted, ended, canceled)
 
 
 class Lost(NamedTuple):
@@ -159,14 +160,16 @@ def _detail(lost: Lost) -> Record:
     return {**ids, "reason": reason, "slurm_job_id": lost.facts().get("slurm_job_id")}
 
 
-def _slurm_summary(asked: Asked, news: News, accounted: Accounted, ended: list[int]) -> Record:
+def _slurm_summary(asked: Asked, news: News, accounted: Accounted, ended: list[int], canceled: list[Record]) -> Record:
     """Make the part of the summary that speaks of allocations and of Slurm."""
+    over = {*ended, *news.ended, *(each["allocation_id"] for each in canceled)}
     return {
-        "pending_allocations_cleaned": news.cleaned,
-        "allocations_ended": sorted({*ended, *news.ended}),
+        "pending_allocations_cleaned": news.cleaned + len(canceled),
+        "allocations_ended": sorted(over),
         "slurm": asked.words,
         "allocations": news.changed,
         "allocations_held": news.held,
+        "allocations_canceled": canceled,
         "accounting_pending": accounted.pending,
         "corrected": accounted.corrected,
     }

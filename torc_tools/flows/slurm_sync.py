@@ -3,17 +3,20 @@
 Slurm is asked before the last news are folded in: what it calls gone had written all its lines by then.
 """
 
+import functools
 import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from torc_tools.core import accounts, reconciling
+from torc_tools import states
+from torc_tools.core import accounts, reconciling, sbatch
 from torc_tools.core.reconciling import Answers, Verdict, Worker
+from torc_tools.flows import sending
 from torc_tools.records import Record
-from torc_tools.shell import accounting, allocations, liveness, slurm, stream, workers
+from torc_tools.shell import accounting, allocations, jobedit, liveness, slurm, store, stream, submissions, workers
 
 
 class Asked(NamedTuple):
@@ -23,6 +26,7 @@ class Asked(NamedTuple):
     queued_ids: frozenset[str]
     accounted_ids: frozenset[str]
     words: Record
+    found: Mapping[int, str]  # allocation to Slurm job: submitted by a process that died before it could note it
     is_disabled: bool = False  # this Slurm keeps no accounting
     dry_run: bool = False  # nothing but the copy of the store in memory may be changed
 
@@ -44,7 +48,7 @@ class News(NamedTuple):
     held: list[Record]
 
 
-NOT_ASKED = Asked(Answers(None, None), frozenset(), frozenset(), {"squeue": "not_asked", "sacct": "not_asked"})
+NOT_ASKED = Asked(Answers(None, None), frozenset(), frozenset(), {"squeue": "not_asked", "sacct": "not_asked"}, {})
 
 
 def ask(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> Asked:
@@ -54,12 +58,14 @@ def ask(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> Asked:
     unended = _workers(db, workflow)
     ids = {row["slurm_job_id"] for row in rows if row["slurm_job_id"]} | {each.slurm_job_id for each in unended}
     words = dict(NOT_ASKED.words)
+    found = {} if dry_run else _find(db, workflow, words)
+    ids |= set(found.values())
     queue = reconciling.queue(_answer("squeue", slurm.squeue, sorted(ids, key=_age), words)[0]) if ids else None
     wanted = _unsettled(ids, queue, unended) | {each["slurm_job_id"] for each in accounting.pending(db, workflow_id)}
     text, trouble = _answer("sacct", slurm.sacct, sorted(wanted, key=_age), words) if wanted else (None, "")
     past = reconciling.lives(text)
     return Asked(
-        Answers(queue, past), frozenset(ids), frozenset(wanted), words, "storage is disabled" in trouble, dry_run
+        Answers(queue, past), frozenset(ids), frozenset(wanted), words, found, "storage is disabled" in trouble, dry_run
     )
 
 
@@ -70,14 +76,26 @@ def _workers(db: sqlite3.Connection, workflow: Record) -> list[Worker]:
     ]
 
 
+def _find(db: sqlite3.Connection, workflow: Record, words: Record) -> dict[int, str]:
+    """Look for the allocations whose submitter died before it had an answer, by their tokens."""
+    found = {}
+    for row in submissions.submitting(db, workflow["workflow_id"]):
+        if not submissions.held_by_other(row):
+            name = sbatch.job_name(row["config"], row["allocation_id"], workflow["token"])
+            job_id, _ = _answer("squeue", functools.partial(sending.lookup, workflow, row), name, words)
+            if job_id is not None:
+                found[row["allocation_id"]] = job_id
+    return found
+
+
 def _age(job_id: str) -> tuple[int, str]:
     return len(job_id), job_id
 
 
-def _answer(name: str, question: Any, ids: Sequence[str], words: Record) -> tuple[str | None, str]:
+def _answer(name: str, question: Any, about: Any, words: Record) -> tuple[str | None, str]:
     """Ask one question; give the text, or None and why there is none, which is told."""
     try:
-        text = question(ids)
+        text = question(about)
     except slurm.Unavailable as failure:
         words[name] = "unavailable"
         stream.say(f"warning: {failure.message}; nothing is concluded from it")
@@ -105,6 +123,11 @@ def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) 
     verdicts: dict[str, Verdict] = {}
     news = News({}, [], [], 0, [])
     cleaned = 0
+    for allocation_id, job_id in asked.found.items():
+        submissions.tell_workers(workflow, allocation_id, job_id)
+        row = submissions.get(db, allocation_id)
+        if row["status"] == "submitting":
+            submissions.settle(db, row, command, "found by its token", status="queued", slurm_job_id=job_id)
     for row in allocations.of_workflow(db, workflow_id):
         if row["slurm_job_id"] in asked.queued_ids:
             verdict = _heard(reconciling.judge(row, asked.answers, now, limit), row, unended, now - limit)
@@ -146,8 +169,7 @@ def _apply(db: sqlite3.Connection, row: Record, command: str, verdict: Verdict, 
             after["started_at"] = None
     why = {"slurm_state": verdict.state, "reason": verdict.reason}
     allocations.change(db, row, command, why, **after)
-    entry = {"allocation_id": row["allocation_id"], "slurm_job_id": row["slurm_job_id"]}
-    entry.update(status=verdict.status or row["status"], slurm_state=verdict.state, slurm_reason=verdict.reason)
+    entry = _entry(row, verdict)
     if verdict.is_held:
         news.held.append(entry)
     if after and (after.get("status", row["status"]), verdict.state) != (row["status"], row["slurm_state"]):
@@ -156,3 +178,36 @@ def _apply(db: sqlite3.Connection, row: Record, command: str, verdict: Verdict, 
         news.ended.append(row["allocation_id"])
         return int(row["status"] in ("queued", "submitting"))
     return 0
+
+
+def _entry(row: Record, verdict: Verdict) -> Record:
+    said = {"slurm_state": verdict.state, "slurm_reason": verdict.reason}
+    keys = ("allocation_id", "slurm_job_id")
+    return {**{key: row[key] for key in keys}, "status": verdict.status or row["status"], **said}
+
+
+def cancel_idle(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) -> list[Record]:
+    """Cancel the queued allocations of a workflow that has nothing left to run, and hear what became of them.
+
+    Give those that are canceled; in a dry run those that would be. One that has just begun is spared.
+    """
+    workflow_id = workflow["workflow_id"]
+    rows = allocations.of_workflow(db, workflow_id, ("queued",))
+    ids = [row["slurm_job_id"] for row in rows if row["slurm_job_id"] in asked.queued_ids]
+    if not ids or asked.answers.queue is None or jobedit.in_states(db, workflow_id, states.WAITING | states.ACTIVE):
+        return []
+    if asked.dry_run:
+        return [_entry(row, reconciling.NOTHING) for row in rows if row["slurm_job_id"] in ids]
+    try:
+        slurm.scancel(ids, pending_only=True)
+        answers = Answers(reconciling.queue(slurm.squeue(ids)), None)
+    except slurm.Unavailable as failure:
+        stream.say(f"warning: {failure.message}; queued allocations with nothing to run are left")
+        return []
+    news = News({}, [], [], 0, [])
+    with store.transaction(db):
+        for row in allocations.of_workflow(db, workflow_id, ("queued",)):
+            if row["slurm_job_id"] in ids:
+                verdict = reconciling.judge(row, answers, time.time(), liveness.silent_s())
+                _apply(db, row, command, verdict._replace(reason="canceled by torc-sync: nothing left to run"), news)
+    return [each for each in news.changed if each["status"] == "canceled"]
