@@ -5,13 +5,14 @@ until a test says otherwise. How the next calls of sbatch end is said by `Fake.n
 ok, fail, hang, die, lie (after the job was accepted), no-fail, no-hang, no-die, no-lie (before), twice, reject WORDS.
 """
 
+import fcntl
 import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-PROGRAM = r'''
+PROGRAM = r"""
 import fcntl, json, os, re, signal, sys, time
 folder, name, args = os.path.dirname(sys.argv[0]), os.path.basename(sys.argv[0]), sys.argv[1:]
 def option(key, default=None):
@@ -83,7 +84,7 @@ def scancel():
             if job["id"] in args and (job["state"] == "PENDING" or "--state=PENDING" not in args):
                 job["state"] = "CANCELLED"
 globals()[name]()
-'''
+"""
 
 
 class Fake:
@@ -96,7 +97,9 @@ class Fake:
 
     def read(self) -> dict[str, Any]:
         """Give the state as it is."""
-        found: dict[str, Any] = json.loads(self._path.read_text())
+        with open(self._path) as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
+            found: dict[str, Any] = json.load(file)
         return found
 
     def write(self, **changes: Any) -> None:

@@ -18,7 +18,7 @@ from torc_tools.records import Record
 from torc_tools.shell import allocations, queries, slurm, stopping, store, submissions
 
 _LOOK_S = 0.1  # how often another submitter is looked at
-_PATIENCE_S = 30.0  # beyond the time that an sbatch may take
+_PATIENCE = 2  # times what an sbatch may take: so long one allocation of another submitter is waited for
 
 
 class Done(NamedTuple):
@@ -112,7 +112,7 @@ class _Batch:
 
     def _taken(self, allocation_id: int) -> Record:
         """Give the row, ours to submit; or as another left it. One is submitted at a time in a workflow."""
-        limit = slurm.limit_s(slurm.TIMEOUT_S) + _PATIENCE_S
+        limit = slurm.limit_s(slurm.TIMEOUT_S) * _PATIENCE
         busy, since = 0, time.monotonic()
         while True:
             with store.transaction(self._db):
@@ -177,7 +177,9 @@ def _ordered(rows: Iterable[Record]) -> list[Record]:
     groups = list(waits)
     place: dict[str, int] = {}
     while groups:
-        free = [group for group in groups if not (waits[group] - {group}) & set(groups)] or groups[:1]
+        waited = set().union(*(waits[group] - {group} for group in groups))
+        free = [group for group in groups if not (waits[group] - {group}) & set(groups)]
+        free = free or [group for group in groups if group in waited][:1]
         place.update({group: len(place) + n for n, group in enumerate(free)})
         groups = [group for group in groups if group not in place]
     return sorted(left.values(), key=lambda row: (place[row["config"]["group"]], row["allocation_id"]))
