@@ -9,6 +9,7 @@ import fcntl
 import os
 import re
 import subprocess
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,9 +79,23 @@ class Bed:
             seen = self.attempt("sinfo", "-N", "-o", "%N %T %E"), self.attempt("squeue"), self.attempt("sacct")
             raise AssertionError("\n".join([str(error), *(done.stdout + done.stderr for done in seen)])) from error
 
-    def kill(self, *names: str) -> None:
-        """SIGKILL daemons: slurmctld, slurmdbd, n1, n2, n3, big1. The steps of a node live on."""
+    def kill(self, *names: str, saved: bool = True) -> None:
+        """SIGKILL daemons: slurmctld, slurmdbd, n1, n2, n3, big1. The steps of a node live on.
+
+        slurmctld writes jobs down every five seconds only: killed sooner it forgets them, their steps are ended, and
+        their ids are given again. `saved` waits until those in the queue are written.
+        """
+        if "slurmctld" in names and saved:
+            self.until_saved()
         testbed("kill", *names)
+
+    def until_saved(self) -> None:
+        """Wait until slurmctld has written down the jobs of the queue: a mark on one of them says so."""
+        mark = f"saved-{uuid.uuid4().hex}"
+        marked = (self.attempt("scontrol", "update", f"JobId={job}", f"AdminComment={mark}") for job in self.queue())
+        if any(done.returncode == 0 for done in marked):
+            state = Path(self.conf).parent / "state" / "job_state"
+            self.until(lambda: state.exists() and mark.encode() in state.read_bytes(), "slurmctld to save its jobs")
 
     def start(self, *names: str) -> None:
         """Start daemons again and wait until they answer; a node that is down is resumed."""
