@@ -130,7 +130,7 @@ def _without_step(attempt: Record, life: Life | None, uid: int) -> Account:
 def _with_step(attempt: Record, life: Life | None, step: Step, uid: int) -> Account:
     facts = {
         **_of_allocation(attempt, life, uid),
-        "slurm_step_id": f"{step.job_id}.{step.step}",
+        "slurm_step_id": f"{step.job_id_raw}.{step.step}",
         "slurm_state": step.state,
         "slurm_exit_code": exit_code(step),
         "accounting": "final",
@@ -144,7 +144,7 @@ def _of_allocation(attempt: Record, life: Life | None, uid: int) -> Record:
     """Tell of the allocation what a lost attempt was not told when it was lost: accounting may have been late."""
     if attempt["return_code"] != states.LOST_CODE or life is None or not reconciling.is_closed(life.job):
         return {}
-    told = lost(life.job.job_id, life, reconciling.NOTHING, alone=attempt["facts"].get("was_alone", False), uid=uid)
+    told = lost(life.job.job_id_raw, life, reconciling.NOTHING, alone=attempt["facts"].get("was_alone", False), uid=uid)
     return {key: told[key] for key in told if key.startswith(("allocation_", "failed_", "canceled_"))}
 
 
@@ -168,7 +168,7 @@ def _stats(attempt: Record, step: Step | None) -> Record:
         return row
     return {
         **row,
-        "slurm_step_id": f"{step.job_id}.{step.step}",
+        "slurm_step_id": f"{step.job_id_raw}.{step.step}",
         "slurm_state": step.state,
         "exit_code": exit_code(step),
         "elapsed_s": step.elapsed_s,

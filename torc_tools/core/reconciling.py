@@ -73,7 +73,7 @@ def lives(text: str | None) -> dict[str, list[Life]] | None:
         return None
     found: dict[str, list[Life]] = {}
     for row in slurmtext.accounting(text):
-        mine = found.setdefault(row.job_id, [])
+        mine = found.setdefault(row.job_id_raw, [])
         if row.step is None:
             mine.append(Life(row, {}))
         elif mine:

@@ -7,16 +7,70 @@ event file is final, and no heartbeat needs to be waited for. Of a worker in a S
 
 import os
 import sqlite3
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from torc_tools import states
-from torc_tools.core import accounts
 from torc_tools.core.ledger import MEASURED
-from torc_tools.flows import fold, slurm_accounts, slurm_sync
-from torc_tools.flows.slurm_accounts import Accounted
-from torc_tools.flows.slurm_sync import NOT_ASKED, Asked, Fate, News
+from torc_tools.flows import fold
 from torc_tools.records import Record
 from torc_tools.shell import folding, journal, layout, leftovers, queries, store, workers
+
+
+class Fate(NamedTuple):
+    """What became of a worker that is gone: whether its allocation starts anew, facts for a job it had, words."""
+
+    again: bool
+    facts: Record
+    why: str
+
+
+class News(NamedTuple):
+    """What Slurm's answers bring: workers that are gone, allocations that changed, those that it holds."""
+
+    fates: dict[str, Fate]
+    changed: list[Record]
+    ended: list[int]
+    cleaned: int  # queued allocations that are no more
+    held: list[Record]
+
+
+class Accounted(NamedTuple):
+    """How many attempts still wait for accounting, and those whose result was corrected."""
+
+    pending: int
+    corrected: list[Record]
+
+
+class Slurm(Protocol):
+    """What Slurm answered before, and what follows from that: flows.slurm_sync."""
+
+    words: Record
+    dry_run: bool
+
+    def judge(self, db: sqlite3.Connection, workflow: Record, command: str) -> News:
+        """Write what Slurm says into the allocations, and find the workers that are gone; in the transaction."""
+
+    def account(self, db: sqlite3.Connection, workflow: Record, command: str) -> Accounted:
+        """Add what accounting says to the results; in the transaction."""
+
+    def cancel_idle(self, db: sqlite3.Connection, workflow: Record, command: str) -> list[Record]:
+        """Cancel queued allocations that have nothing left to run, after the transaction; give them."""
+
+
+class _Nobody:
+    """Slurm was not asked."""
+
+    words: Record = {"squeue": "not_asked", "sacct": "not_asked"}  # noqa: RUF012
+    dry_run = False
+
+    def judge(self, _db: sqlite3.Connection, _workflow: Record, _command: str) -> News:
+        return News({}, [], [], 0, [])
+
+    def account(self, _db: sqlite3.Connection, _workflow: Record, _command: str) -> Accounted:
+        return Accounted(0, [])
+
+    def cancel_idle(self, _db: sqlite3.Connection, _workflow: Record, _command: str) -> list[Record]:
+        return []
 
 
 def reconcile(
@@ -25,22 +79,22 @@ def reconcile(
     command: str,
     *,
     requeue: bool,
-    asked: Asked = NOT_ASKED,
+    slurm: Slurm | None = None,
 ) -> Record:
     """Find the jobs whose worker is gone and settle them, in one transaction; give a summary of what was done.
 
     With `requeue` they go back to ready as the next attempt (a run that is resumed), else they are failed with
     return code -128, for torc-diagnose to see; in a canceled workflow they are canceled. In a dry run `db` is a copy
     in memory. Who is dead, and which claims there are, is found out before the last news is folded in: a worker may
-    begin, and write its last line and end, at any moment, and a line that is there must count. `asked` is what Slurm
+    begin, and write its last line and end, at any moment, and a line that is there must count. `slurm` is what Slurm
     answered before.
     """
-    workflow = queries.workflow(db, workflow_id)
+    workflow, asked = queries.workflow(db, workflow_id), slurm or _Nobody()
     with store.transaction(db):
         gone, killed = workers.gone(db, workflow_id), workers.killed(db, workflow_id)
         claims = workers.claims(workflow)
         fold.take_in(db, workflow)
-        news = slurm_sync.judge(db, workflow, command, asked)
+        news = asked.judge(db, workflow, command)
         killed = [*killed, *news.fates]
         gone |= news.fates.keys()
         lost = [Lost(job, news.fates.get(job["worker"])) for job in workers.active_jobs(db, workflow_id)]
@@ -48,12 +102,12 @@ def reconcile(
         if not asked.dry_run:
             leftovers.kill(workflow, (life(each.job) for each in lost), killed)
         _settle(db, workflow, command, lost, requeue=requeue)
-        accounted = slurm_accounts.settle(db, workflow, command, asked)
+        accounted = asked.account(db, workflow, command)
         ended = workers.bury(db, workflow_id, killed)
         journal.record(db, workflow_id, command, map(_buried, ended))
         _free_claims(db, workflow, claims, dry_run=asked.dry_run)
-    canceled = slurm_sync.cancel_idle(db, workflow, command, asked)
-    return _summary(workflow, lost, requeue) | _slurm_summary(asked, news, accounted, ended, canceled)
+    canceled = asked.cancel_idle(db, workflow, command)
+    return _summary(workflow, lost, requeue) | _slurm_summary(asked.words, news, accounted, ended, canceled)
 
 
 class Lost(NamedTuple):
@@ -155,18 +209,18 @@ def _summary(workflow: Record, lost: list[Lost], requeue: bool) -> Record:
 
 
 def _detail(lost: Lost) -> Record:
-    reason = accounts.why(lost.facts()) if lost.fate else "its worker is gone"
+    reason = lost.fate.why if lost.fate else "its worker is gone"
     ids = {"job_id": lost.job["job_id"], "job_name": lost.job["name"]}
     return {**ids, "reason": reason, "slurm_job_id": lost.facts().get("slurm_job_id")}
 
 
-def _slurm_summary(asked: Asked, news: News, accounted: Accounted, ended: list[int], canceled: list[Record]) -> Record:
+def _slurm_summary(words: Record, news: News, accounted: Accounted, ended: list[int], canceled: list[Record]) -> Record:
     """Make the part of the summary that speaks of allocations and of Slurm."""
     over = {*ended, *news.ended, *(each["allocation_id"] for each in canceled)}
     return {
         "pending_allocations_cleaned": news.cleaned + len(canceled),
         "allocations_ended": sorted(over),
-        "slurm": asked.words,
+        "slurm": words,
         "allocations": news.changed,
         "allocations_held": news.held,
         "allocations_canceled": canceled,

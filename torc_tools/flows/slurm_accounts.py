@@ -3,24 +3,17 @@
 import os
 import sqlite3
 import time
-from typing import NamedTuple
 
 from torc_tools import states
 from torc_tools.core import accounts
 from torc_tools.core.accounts import Account
 from torc_tools.flows import fold
-from torc_tools.flows.slurm_sync import Asked
+from torc_tools.flows.orphans import Accounted
+from torc_tools.flows.slurm_asking import Asked
 from torc_tools.records import Record
 from torc_tools.shell import accounting, eventlog, folding, journal
 
 _OOM_CODE = 137
-
-
-class Accounted(NamedTuple):
-    """How many attempts still wait for accounting, and those whose result was corrected."""
-
-    pending: int
-    corrected: list[Record]
 
 
 def settle(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) -> Accounted:

@@ -3,123 +3,48 @@
 Slurm is asked before the last news are folded in: what it calls gone had written all its lines by then.
 """
 
-import functools
 import os
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable
 
 from torc_tools import states
-from torc_tools.core import accounts, reconciling, sbatch
+from torc_tools.core import accounts, reconciling
 from torc_tools.core.reconciling import Answers, Verdict, Worker
-from torc_tools.flows import sending
+from torc_tools.flows import slurm_accounts, slurm_asking
+from torc_tools.flows.orphans import Accounted, Fate, News
+from torc_tools.flows.slurm_asking import Asked
 from torc_tools.records import Record
-from torc_tools.shell import accounting, allocations, jobedit, liveness, slurm, store, stream, submissions, workers
+from torc_tools.shell import allocations, jobedit, liveness, slurm, store, stream, submissions, workers
 
 
-class Asked(NamedTuple):
-    """What Slurm was asked and what it answered. `words`: for squeue and sacct 'ok', 'unavailable' or 'not_asked'."""
+class Answered:
+    """The side of Slurm in orphans.reconcile: what it answered, and what follows from that."""
 
-    answers: Answers
-    queued_ids: frozenset[str]
-    accounted_ids: frozenset[str]
-    words: Record
-    found: Mapping[int, str]  # allocation to Slurm job: submitted by a process that died before it could note it
-    is_disabled: bool = False  # this Slurm keeps no accounting
-    dry_run: bool = False  # nothing but the copy of the store in memory may be changed
+    def __init__(self, asked: Asked) -> None:
+        """Take Slurm's answers."""
+        self._asked = asked
+        self.words, self.dry_run = asked.words, asked.dry_run
 
+    def judge(self, db: sqlite3.Connection, workflow: Record, command: str) -> News:
+        """Write what Slurm says into the allocations, and find the workers that are gone."""
+        return judge(db, workflow, command, self._asked)
 
-class Fate(NamedTuple):
-    """What became of a worker that is gone: whether its allocation starts anew, and the facts for a job it had."""
+    def account(self, db: sqlite3.Connection, workflow: Record, command: str) -> Accounted:
+        """Add what accounting says to the results."""
+        return slurm_accounts.settle(db, workflow, command, self._asked)
 
-    again: bool
-    facts: Record
-
-
-class News(NamedTuple):
-    """What judging brought: workers that are gone, allocations that changed, and those that Slurm holds."""
-
-    fates: dict[str, Fate]
-    changed: list[Record]
-    ended: list[int]
-    cleaned: int  # queued allocations that are no more
-    held: list[Record]
-
-
-NOT_ASKED = Asked(Answers(None, None), frozenset(), frozenset(), {"squeue": "not_asked", "sacct": "not_asked"}, {})
-
-
-def ask(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> Asked:
-    """Ask Slurm for all that the store does not know for good; what gives no answer is told in one line each."""
-    workflow_id = workflow["workflow_id"]
-    rows = allocations.live(db, workflow_id)
-    unended = _workers(db, workflow)
-    ids = {row["slurm_job_id"] for row in rows if row["slurm_job_id"]} | {each.slurm_job_id for each in unended}
-    words = dict(NOT_ASKED.words)
-    found = {} if dry_run else _find(db, workflow, words)
-    ids |= set(found.values())
-    queue = reconciling.queue(_answer("squeue", slurm.squeue, sorted(ids, key=_age), words)[0]) if ids else None
-    wanted = _unsettled(ids, queue, unended) | {each["slurm_job_id"] for each in accounting.pending(db, workflow_id)}
-    text, trouble = _answer("sacct", slurm.sacct, sorted(wanted, key=_age), words) if wanted else (None, "")
-    past = reconciling.lives(text)
-    return Asked(
-        Answers(queue, past), frozenset(ids), frozenset(wanted), words, found, "storage is disabled" in trouble, dry_run
-    )
-
-
-def _workers(db: sqlite3.Connection, workflow: Record) -> list[Worker]:
-    return [
-        Worker(*(row[key] for key in Worker._fields))  # type: ignore[arg-type]
-        for row in workers.in_slurm(db, workflow)
-    ]
-
-
-def _find(db: sqlite3.Connection, workflow: Record, words: Record) -> dict[int, str]:
-    """Look for the allocations whose submitter died before it had an answer, by their tokens."""
-    found = {}
-    for row in submissions.submitting(db, workflow["workflow_id"]):
-        if not submissions.held_by_other(row):
-            name = sbatch.job_name(row["config"], row["allocation_id"], workflow["token"])
-            job_id, _ = _answer("squeue", functools.partial(sending.lookup, workflow, row), name, words)
-            if job_id is not None:
-                found[row["allocation_id"]] = job_id
-    return found
-
-
-def _age(job_id: str) -> tuple[int, str]:
-    return len(job_id), job_id
-
-
-def _answer(name: str, question: Any, about: Any, words: Record) -> tuple[str | None, str]:
-    """Ask one question; give the text, or None and why there is none, which is told."""
-    try:
-        text = question(about)
-    except slurm.Unavailable as failure:
-        words[name] = "unavailable"
-        stream.say(f"warning: {failure.message}; nothing is concluded from it")
-        return None, failure.message
-    words[name] = "ok"
-    return text, ""
-
-
-def _unsettled(ids: set[str], queue: Mapping[str, Any] | None, unended: Iterable[Worker]) -> set[str]:
-    """Give the ids that squeue's word is not enough for: over, unknown to it, or with a worker of a former life."""
-    if queue is None:
-        return set(ids)
-    oldest = time.time() - liveness.silent_s()
-    quiet = {each.slurm_job_id for each in unended if (each.heartbeat_at or 0) < oldest}
-    return {
-        job_id for job_id in ids if job_id in quiet or job_id not in queue or reconciling.is_over(queue[job_id].state)
-    }
+    def cancel_idle(self, db: sqlite3.Connection, workflow: Record, command: str) -> list[Record]:
+        """Cancel queued allocations that have nothing left to run; give them."""
+        return cancel_idle(db, workflow, command, self._asked)
 
 
 def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) -> News:
     """Write what Slurm says into the allocations, and find the workers that are gone; in the caller's transaction."""
     now, limit = time.time(), liveness.silent_s()
     workflow_id = workflow["workflow_id"]
-    unended = [each for each in _workers(db, workflow) if each.slurm_job_id in asked.queued_ids]
+    unended = [each for each in slurm_asking.unended(db, workflow) if each.slurm_job_id in asked.queued_ids]
     verdicts: dict[str, Verdict] = {}
     news = News({}, [], [], 0, [])
     cleaned = 0
@@ -143,7 +68,7 @@ def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) 
             past = (asked.answers.lives or {}).get(worker.slurm_job_id, [])
             life, verdict = reconciling.life_of(worker, past), verdicts[worker.slurm_job_id]
             facts = accounts.lost(worker.slurm_job_id, life, verdict, alone=had[worker.name] == 1, uid=os.getuid())
-            news.fates[worker.name] = Fate(gone[worker.name], facts)
+            news.fates[worker.name] = Fate(gone[worker.name], facts, accounts.why(facts))
     return news._replace(cleaned=cleaned)
 
 
