@@ -39,7 +39,7 @@ class Sender:
         """
         name = sbatch.job_name(row["config"], row["allocation_id"], self._workflow["token"])
         if row["status"] == "submitting":
-            end_sbatch(row["token"])
+            end_sbatch(self._workflow, row)
             found = look(self._workflow, row)
             if found is not None:
                 return self._found(row, found, "found by its token")
@@ -47,7 +47,7 @@ class Sender:
         told = slurmtext.submitted(answer.stdout) if answer.returncode == 0 else None
         if told is not None:
             return self._found(row, told, "submitted")
-        end_sbatch(row["token"])
+        end_sbatch(self._workflow, row)
         found = look(self._workflow, row, certain=_certain(answer))
         if found is not None:
             return self._found(row, found, f"found by its token: {_words(answer)}")
@@ -140,11 +140,11 @@ def _cancel_others(found: list[str]) -> None:
         slurm.scancel(others, pending_only=True)
 
 
-def end_sbatch(token: str) -> None:
-    """Kill what is left of an sbatch for this token: its submitter is gone, or has given it up."""
-    argument = f"--comment={sbatch.comment(token)}"
+def end_sbatch(workflow: Record, row: Record) -> None:
+    """Kill what is left of an sbatch for an allocation: its submitter is gone, or has given it up."""
+    words = (f"--comment={sbatch.comment(row['token'])}", layout.script_path(workflow, row["allocation_id"]))
     deadline = time.monotonic() + _KILL_S
-    while (left := submissions.left_running(argument)) and time.monotonic() < deadline:
+    while (left := submissions.left_running(words)) and time.monotonic() < deadline:
         for pid in left:
             submissions.kill(pid)
         time.sleep(0.02)

@@ -59,7 +59,7 @@ def _settle_submitting(db: sqlite3.Connection, workflow: Record) -> list[int]:
         if submissions.held_by_other(row):
             held.append(row["allocation_id"])
             continue
-        sending.end_sbatch(row["token"])
+        sending.end_sbatch(workflow, row)
         found = sending.look(workflow, row)
         after = {"status": "canceled"} if found is None else {"status": "queued", "slurm_job_id": found}
         with store.transaction(db):

@@ -5,7 +5,7 @@ import os
 import signal
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import orjson
@@ -89,10 +89,10 @@ def submitting(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
     return allocations.of_workflow(db, workflow_id, ("submitting",))
 
 
-def left_running(argument: str) -> list[int]:
-    """Give the processes of this machine that have `argument` among their arguments: an sbatch that outlived us."""
-    wanted = argument.encode()
-    return [pid for pid in _pids() if pid != os.getpid() and wanted in procs.arguments(pid)]
+def left_running(words: Iterable[str]) -> list[int]:
+    """Give the processes of this machine that have all these arguments: an sbatch that outlived its submitter."""
+    wanted = set(map(os.fsencode, words))
+    return [pid for pid in _pids() if pid != os.getpid() and wanted <= set(procs.arguments(pid))]
 
 
 def worker_of(workflow: Record, allocation_id: int) -> str | None:
