@@ -53,7 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if people:
         columns = (*PARTITIONS, "best") if args.verb == "match" else PARTITIONS
         return output.emit(records.framed(PROG, None, map(_for_people, listed)), args, columns)
-    head = [_profile(profile, detected=clusters.is_here(profile))] if args.verb == "show" else []
+    here = profile.source == "slurm" or clusters.is_here(profile)
+    head = [_profile(profile, detected=here)] if args.verb == "show" else []
     return output.emit(records.framed(PROG, None, [*head, *listed]), args)
 
 
@@ -96,18 +97,17 @@ def _list(args: argparse.Namespace) -> Iterator[Record]:
     offered = clusters.known(args.profiles)
     here = clusters.detected(offered)
     try:
-        live = [clusters.live()]
+        offered.append(clusters.live())
     except slurm.Unavailable as failure:
-        live = []
         stream.say(f"note: {failure.message}")
-    for profile in [*offered, *live]:
-        yield _profile(profile, detected=profile is (here or (live or [None])[0]))
+    for profile in offered:
+        yield _profile(profile, detected=profile is here or (here is None and profile.source == "slurm"))
 
 
 def _profile(profile: Profile, *, detected: bool) -> Record:
     fields = profile._asdict()
     partitions: tuple[Partition, ...] = fields.pop("partitions")
-    found = {"type": "profile", **fields, "detected": detected or profile.source == "slurm"}
+    found = {"type": "profile", **fields, "detected": detected}
     return {**found, "partition_count": len(partitions), "partitions": [each.name for each in partitions]}
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import subprocess
 
 MOST = 256 << 20  # bytes that a program may answer
+MISSING = 127  # the status of a program that could not be started, as in a shell
 _CHUNK = 1 << 16
 _POLL_S = 0.05  # how often the end is looked for where the kernel cannot wake us
 
@@ -46,7 +47,7 @@ def ask(argv: Sequence[str], environment: Mapping[str, str], timeout_s: float) -
             start_new_session=True,
         )
     except OSError as error:
-        return Answer(127, "", f"{argv[0]}: {error.strerror}\n")
+        return Answer(MISSING, "", f"{argv[0]}: {error.strerror}\n")
     try:
         said, in_time = _listen(process, time.monotonic() + timeout_s)
     except BaseException:

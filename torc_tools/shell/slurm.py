@@ -26,6 +26,7 @@ _ACCOUNT = (
 _PARTITIONS = "%R %c %m %l %G %D %T %f"
 _ID_CHARACTERS = 30_000  # of one command line
 _UNKNOWN_ID = re.compile(r"Invalid job id specified", re.IGNORECASE)
+_GONE = re.compile(r"Invalid job id|already (completing|completed)", re.IGNORECASE)
 _NO_FIELD = re.compile(r"Invalid field requested: \"?(\w+)")
 _NO_ANSWER = re.compile(
     r"unable to contact|socket timed out|connection (refused|timed out)|problem talking|connection failure"
@@ -131,8 +132,7 @@ def sbatch(argv: Sequence[str], timeout_s: float | None = None, environment: Map
     """
     given = _environment(locale=False) if environment is None else environment
     answer = asking.ask(["sbatch", *argv], given, timeout_s or limit_s(TIMEOUT_S))
-    if answer.returncode == 127 and answer.stderr.startswith("sbatch: No such file"):
-        raise Unavailable("no program 'sbatch' on PATH: is this a login node of a Slurm cluster?")
+    _present("sbatch", answer)
     return answer
 
 
@@ -155,8 +155,7 @@ def scancel(
         argv = ["scancel", *arguments]
         answer = _run(argv, TIMEOUT_S)
         lines = [line for line in answer.stderr.splitlines() if line.strip()]
-        harmless = re.compile(r"Invalid job id|already (completing|completed)|Job/step already", re.IGNORECASE)
-        if answer.returncode is None or (answer.returncode and not (lines and all(map(harmless.search, lines)))):
+        if answer.returncode is None or not lines or not all(map(_GONE.search, lines)):
             _checked(argv, answer)
 
 
@@ -215,10 +214,17 @@ def no_answer(stderr: str) -> bool:
     return _NO_ANSWER.search(stderr) is not None
 
 
+def _present(program: str, answer: Answer) -> None:
+    """Raise Unavailable where there is no such program."""
+    if answer.returncode == asking.MISSING and answer.stderr.startswith(f"{program}: No such file"):
+        raise Unavailable(f"no program '{program}' on PATH: is this a login node of a Slurm cluster?")
+
+
 def _checked(argv: list[str], answer: Answer) -> str:
     """Give what a program said. Raises Unavailable where it failed, hung, or only says so on stderr."""
     if answer.returncode == 0 and not _NO_ANSWER.search(answer.stderr):
         return answer.stdout
+    _present(argv[0], answer)
     lines = [line.strip() for line in answer.stderr.splitlines() if line.strip()]
     why = next((line for line in lines if _NO_ANSWER.search(line)), lines[-1] if lines else "")
     if answer.returncode is None:
