@@ -4,8 +4,8 @@ import argparse
 from collections.abc import Sequence
 
 from torc_tools import records
-from torc_tools.flows import fold, orphans, slurm_asking, slurm_sync
-from torc_tools.shell import options, output, queries, stream
+from torc_tools.flows import fold, slurm_sync
+from torc_tools.shell import options, output, stream
 
 
 def parser() -> argparse.ArgumentParser:
@@ -23,8 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit status."""
     args = parser().parse_args(argv)
     db = fold.opened(options.store_path(args), args.workflow_id, copy=args.dry_run, writes=True)
-    asked = slurm_asking.ask(db, queries.workflow(db, args.workflow_id), dry_run=args.dry_run)
-    summary = orphans.reconcile(db, args.workflow_id, "torc-sync", requeue=False, slurm=slurm_sync.Answered(asked))
+    summary = slurm_sync.reconcile(db, args.workflow_id, "torc-sync", dry_run=args.dry_run)
     summary["dry_run"] = args.dry_run
     return output.emit(records.framed("torc-sync", args.workflow_id, [summary]), args)
 

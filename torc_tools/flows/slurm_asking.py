@@ -45,10 +45,7 @@ def ask(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> Asked:
 
 def unended(db: sqlite3.Connection, workflow: Record) -> list[Worker]:
     """Give the workers in Slurm jobs that have not said their end."""
-    return [
-        Worker(*(row[key] for key in Worker._fields))  # type: ignore[arg-type]
-        for row in workers.in_slurm(db, workflow)
-    ]
+    return [Worker(*(row[key] for key in Worker._fields)) for row in workers.in_slurm(db, workflow)]
 
 
 def _find(db: sqlite3.Connection, workflow: Record, words: Record) -> dict[int, str]:

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from torc_tools import states
 from torc_tools.core import accounts, reconciling
 from torc_tools.core.reconciling import Answers, Verdict, Worker
-from torc_tools.flows import slurm_accounts, slurm_asking
+from torc_tools.flows import orphans, slurm_accounts, slurm_asking
 from torc_tools.flows.orphans import Accounted, Fate, News
 from torc_tools.flows.slurm_asking import Asked
 from torc_tools.records import Record
-from torc_tools.shell import allocations, jobedit, liveness, slurm, store, stream, submissions, workers
+from torc_tools.shell import allocations, jobedit, liveness, queries, slurm, store, stream, submissions, workers
 
 
 class Answered:
@@ -38,6 +38,15 @@ class Answered:
     def cancel_idle(self, db: sqlite3.Connection, workflow: Record, command: str) -> list[Record]:
         """Cancel queued allocations that have nothing left to run; give them."""
         return cancel_idle(db, workflow, command, self._asked)
+
+
+def reconcile(db: sqlite3.Connection, workflow_id: int, command: str, *, dry_run: bool = False) -> Record:
+    """Ask Slurm, and settle what its answers mean for allocations, jobs and results; give the summary.
+
+    Not inside a transaction. In a dry run `db` is a copy in memory, and nothing of Slurm's is changed.
+    """
+    asked = slurm_asking.ask(db, queries.workflow(db, workflow_id), dry_run=dry_run)
+    return orphans.reconcile(db, workflow_id, command, requeue=False, slurm=Answered(asked))
 
 
 def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) -> News:
