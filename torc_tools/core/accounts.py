@@ -172,7 +172,7 @@ def _stats(attempt: Record, step: Step | None) -> Record:
         "slurm_state": step.state,
         "exit_code": exit_code(step),
         "elapsed_s": step.elapsed_s,
-        **{key: getattr(step, key) for key in _STATS},
+        **{key: getattr(step, key) or None for key in _STATS},  # 0 bytes: it ended before it was looked at
         "ave_cpu_seconds": step.ave_cpu_s,
         "total_cpu_seconds": step.total_cpu_s,
     }

@@ -6,7 +6,7 @@ import orjson
 
 from torc_tools import exits
 from torc_tools.exits import Failure
-from torc_tools.flows import orphans, running, slurm_asking
+from torc_tools.flows import running, slurm_sync
 from torc_tools.shell import allocations, pipeline, queries, stream
 
 
@@ -24,8 +24,7 @@ def run_there(
     if workflow["is_canceled"]:
         raise Failure(exits.EMPTY, f"workflow {workflow_id} is canceled: torc-reset starts its jobs over")
     if allocations.live(db, workflow_id):
-        asked = slurm_asking.ask(db, workflow, dry_run=False)
-        orphans.reconcile(db, workflow_id, "torc-run", requeue=False, asked=asked)
+        slurm_sync.reconcile(db, workflow_id, "torc-run")
     sent = 0
     if allocations.of_workflow(db, workflow_id, ("submitting",)):
         sent = _submitted(pipeline.run(["torc-submit", "--store", path, "-w", str(workflow_id)]), workflow_id)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from torc_tools import exits
 from torc_tools.core import slurmtext
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, orphans, sending, slurm_asking
+from torc_tools.flows import fold, sending, slurm_sync
 from torc_tools.records import Record
 from torc_tools.shell import allocations, slurm, store, submissions
 
@@ -43,8 +43,7 @@ def stop(db: sqlite3.Connection, workflow: Record, grace_s: float) -> None:
             slurm.scancel(left)
             _until(lambda: not _note_over(db, workflow_id), time.monotonic() + _LAST_S)
         _note(db, workflow_id, dict.fromkeys(ids))
-        asked = slurm_asking.ask(db, workflow, dry_run=False)
-        orphans.reconcile(db, workflow_id, _COMMAND, requeue=False, asked=asked)
+        slurm_sync.reconcile(db, workflow_id, _COMMAND)
     if unknown:
         text = (
             f"whether Slurm has allocation {unknown[0]} is not known: torc-cancel again when its torc-submit has ended"
