@@ -9,7 +9,7 @@ from torc_tools import exits, units
 from torc_tools.core import commandlines
 from torc_tools.core.allocating_facts import GROUPINGS
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, running, running_slurm, summing
+from torc_tools.flows import fold, running, summing
 from torc_tools.shell import options, store, stream
 
 SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5")
@@ -72,6 +72,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise Failure(exits.USAGE, f"{option} goes {'without' if args.slurm else 'with'} --slurm")
     db, workflow_id = _opened(args, path)
     if args.slurm:
+        from torc_tools.flows import running_slurm  # what speaks to Slurm, which a run here has no need of
+
         status = running_slurm.run_there(db, path, workflow_id, there, ignore_missing=args.ignore_missing_data)
     else:
         status = running.run_here(db, path, workflow_id, here, ignore_missing=args.ignore_missing_data)

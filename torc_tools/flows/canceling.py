@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from torc_tools import exits, states
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, orphans, slurm_cancel
+from torc_tools.flows import fold, orphans
 from torc_tools.records import Record
 from torc_tools.shell import allocations, folding, jobedit, journal, leftovers, queries, stopping, store, workers
 from torc_tools.shell.journal import Change
@@ -29,7 +29,7 @@ def cancel(db: sqlite3.Connection, workflow_id: int, grace_s: float, *, dry_run:
         if jobedit.mark_canceled(db, workflow_id):
             changes.append(Change("workflow", workflow_id, _WHY, {"is_canceled": False}, {"is_canceled": True}))
         journal.record(db, workflow_id, _COMMAND, changes)
-        slurm_cancel.drop(db, workflow_id, dry_run=dry_run)
+        _drop(db, workflow_id, dry_run=dry_run)
     trouble = None if dry_run else _stop(db, workflow, grace_s)
     with store.transaction(db):
         changes = _cancel_waiting(db, jobedit.in_states(db, workflow_id, states.WAITING))
@@ -131,11 +131,20 @@ def _end_allocations(db: sqlite3.Connection, workflow_id: int, *, dry_run: bool)
     return [Change("allocation", row["allocation_id"], _WHY, {"status": row["status"]}, after) for row in rows]
 
 
+def _drop(db: sqlite3.Connection, workflow_id: int, *, dry_run: bool) -> None:
+    """Cancel the allocations of Slurm that are only planned; in a dry run also those that it has."""
+    for row in allocations.of_workflow(db, workflow_id, ("planned", *(allocations.LIVE if dry_run else ()))):
+        allocations.change(db, row, _COMMAND, _WHY, status="canceled")
+
+
 def _stop(db: sqlite3.Connection, workflow: Record, grace_s: float) -> Failure | None:
     """End workers and allocations of Slurm; give what went wrong there, the rest being done all the same."""
     stopping.request(workflow)
     try:
-        slurm_cancel.stop(db, workflow, grace_s)
+        if allocations.live(db, workflow["workflow_id"]):
+            from torc_tools.flows import slurm_cancel  # what speaks to Slurm, which most have no need of
+
+            slurm_cancel.stop(db, workflow, grace_s)
     except Failure as failure:
         return Failure(failure.status, f"{failure.message}: 'torc-cancel {workflow['workflow_id']}' again when it does")
     finally:

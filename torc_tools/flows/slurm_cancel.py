@@ -21,13 +21,6 @@ _LAST_S = 5.0  # how long Slurm has to end what is canceled
 _WHY = {"reason": "torc-cancel"}
 
 
-def drop(db: sqlite3.Connection, workflow_id: int, *, dry_run: bool) -> None:
-    """Cancel what is only planned, inside the caller's transaction; in a dry run also what Slurm has."""
-    statuses = ("planned", *allocations.LIVE) if dry_run else ("planned",)
-    for row in allocations.of_workflow(db, workflow_id, statuses):
-        allocations.change(db, row, _COMMAND, _WHY, status="canceled")
-
-
 def stop(db: sqlite3.Connection, workflow: Record, grace_s: float) -> None:
     """End the allocations of a workflow whose cancel file is written. Raises Failure(69) where Slurm is silent."""
     workflow_id = workflow["workflow_id"]
