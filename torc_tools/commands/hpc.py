@@ -1,7 +1,7 @@
 """torc-hpc: which cluster this is, what its partitions offer, and which of them suits a job."""
 
 import argparse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from torc_tools import exits, records, units
 from torc_tools.core import profiles, profiles_unfit
@@ -92,7 +92,7 @@ def _check(made: argparse.ArgumentParser, args: argparse.Namespace) -> None:
         made.error(f"{args.verb} takes no NAME" if not args.profile else "NAME and --profile say the same")
 
 
-def _list(args: argparse.Namespace) -> Iterator[Record]:
+def _list(args: argparse.Namespace) -> list[Record]:
     """List the profiles: custom, built in, and that of the Slurm that answers here, where one does."""
     offered = clusters.known(args.profiles)
     here = clusters.detected(offered)
@@ -100,8 +100,7 @@ def _list(args: argparse.Namespace) -> Iterator[Record]:
         offered.append(clusters.live())
     except slurm.Unavailable as failure:
         stream.say(f"note: {failure.message}")
-    for profile in offered:
-        yield _profile(profile, detected=profile is here or (here is None and profile.source == "slurm"))
+    return [_profile(each, detected=each is here or (here is None and each.source == "slurm")) for each in offered]
 
 
 def _profile(profile: Profile, *, detected: bool) -> Record:
@@ -116,7 +115,7 @@ def _partition(profile: Profile, partition: Partition) -> Record:
     return {"type": "partition", "profile": profile.name, **fields, "features": list(partition.features)}
 
 
-def _partitions(profile: Profile, args: argparse.Namespace) -> Iterable[Record]:
+def _partitions(profile: Profile, args: argparse.Namespace) -> Iterator[Record]:
     for each in profile.partitions:
         wanted = not (args.gpu and not each.gpus_per_node) and not (args.cpu and each.gpus_per_node)
         if wanted and (each.shared or not args.shared):
