@@ -427,3 +427,108 @@ def test_the_warning_never_comes_in_the_first_half(lead, walltime, expected) -> 
 
 def test_times_are_written_as_sbatch_reads_them() -> None:
     assert [sbatch.walltime(seconds) for seconds in (59, 5400, 90_061)] == ["00:00:59", "01:30:00", "1-01:01:01"]
+
+
+# torc-cancel
+
+
+def test_cancel_takes_back_what_is_queued_and_drops_what_is_planned(torc, fake, store_file) -> None:
+    fake.next("ok", "ok", "reject x")
+    assert torc("submit", input=PLAN).returncode == exits.UNAVAILABLE
+    dry = torc("cancel", "--dry-run", 1)
+    assert dry.returncode == 0
+    assert fake.live() == NAMED[:2]
+    done = torc("cancel", 1)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert fake.live() == []
+    assert statuses(store_file) == [("canceled", "101"), ("canceled", "102"), ("canceled", None)]
+    said = execute(store_file, "SELECT slurm_reason FROM allocation")
+    assert said == [("torc-cancel",), ("torc-cancel",), (None,)]
+    assert fake.read()["canceled"] == [["--state=PENDING", "101", "102"]]
+    again = torc("cancel", 1)
+    assert (again.returncode, len(fake.read()["canceled"])) == (0, 1)
+    assert submissions(torc("submit", "-w", 1)) == []
+
+
+def test_cancel_ends_what_runs_after_the_grace(torc, fake, store_file) -> None:
+    assert torc("submit", input=PLAN).returncode == 0
+    fake.move("102", "RUNNING")
+    assert torc("cancel", 1, "--grace", "PT1S").returncode == 0
+    assert fake.read()["canceled"] == [["--state=PENDING", "101", "102", "103"], ["102"]]
+    assert {status for status, _ in statuses(store_file)} == {"canceled"}
+
+
+def test_cancel_finds_what_was_being_submitted(torc, fake, store_file) -> None:
+    fake.write(always="fail", down=["squeue", "sacct"])
+    assert torc("submit", input=PLAN).returncode == exits.UNAVAILABLE
+    down = torc("cancel", 1)
+    assert down.returncode == exits.UNAVAILABLE
+    assert b"torc-cancel 1" in down.stderr
+    assert statuses(store_file)[0] == ("submitting", None)
+    fake.write(down=[])
+    assert torc("cancel", 1).returncode == 0
+    assert (fake.live(), statuses(store_file)[0]) == ([], ("canceled", "101"))
+
+
+def test_canceling_jobs_tells_the_workers_that_are_still_queued(torc, fake, work_dir) -> None:
+    assert torc("submit", input=PLAN).returncode == 0
+    assert torc("cancel", 1, "--job-ids", 5).returncode == 0
+    told = work_dir / "torc_output/claims/wf1_01234567/cancel.jobs"
+    assert not told.exists() or orjson.loads(told.read_bytes()) == {"job_id": 5, "run_id": 1, "attempt_id": 1}
+    assert told.exists()
+    assert fake.live() == NAMED
+
+
+# torc-run --slurm
+
+SPEC = """
+name: many
+resource_requirements: [{name: small, num_cpus: 1, memory: 100m, runtime: PT10M}]
+slurm_schedulers: [{name: site, account: proj, partition: short, walltime: "01:00:00", nodes: 1}]
+jobs: [{name: "job_{i}", command: "true", resource_requirements: small, parameters: {i: "1:4"}}]
+"""
+
+
+def test_run_on_slurm_says_what_it_made(torc, fake, work_dir) -> None:
+    (work_dir / "spec.yaml").write_text(SPEC)
+    done = torc("run", "--slurm", "spec.yaml", "--account", "proj", "--profile", "kestrel")
+    said = done.stderr.decode().splitlines()
+    count = len(fake.live())
+    assert (done.returncode, said[0], said[-1]) == (
+        0, "Created workflow 2 with 4 jobs", f"Submitted to Slurm with {count} allocation{'s' * (count != 1)}",
+    )  # fmt: skip
+    assert count >= 1
+    assert "--account=proj" in fake.jobs()[0]["script"]
+    again = torc("run", "--slurm", 2, "--account", "proj", "--profile", "kestrel")
+    assert (again.returncode, len(fake.live())) == (0, count)
+
+
+def test_run_on_slurm_that_fails_says_how_to_go_on(torc, fake, work_dir) -> None:
+    (work_dir / "spec.yaml").write_text(SPEC)
+    fake.next("reject Invalid account")
+    done = torc("run", "--slurm", "spec.yaml", "--account", "proj", "--profile", "kestrel")
+    assert done.returncode == exits.UNAVAILABLE
+    last = "torc-run: torc-submit failed: workflow 2 is stored, 'torc-submit -w 2' goes on with it"
+    assert done.stderr.decode().splitlines()[-1] == last
+    assert torc("submit", "-w", 2).returncode == 0
+    assert fake.live()
+
+
+def test_run_on_slurm_where_nothing_can_be_planned_gives_up(torc, fake, work_dir) -> None:
+    (work_dir / "spec.yaml").write_text(SPEC.replace("100m", "900t"))
+    done = torc("run", "--slurm", "spec.yaml", "--account", "proj", "--profile", "kestrel")
+    assert done.returncode == exits.EMPTY, done.stderr
+    last = "torc-run: torc-regenerate failed: workflow 2 is stored, 'torc-run --slurm 2' goes on with it"
+    assert done.stderr.decode().splitlines()[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--slurm", "-j", 2), "--max-parallel-jobs goes without --slurm"),
+        (("--account", "x"), "--account goes with --slurm"),
+    ],
+)
+def test_options_of_the_other_engine_are_refused(torc, fake, options, said) -> None:
+    done = torc("run", *options, 1)
+    assert (done.returncode, done.stderr.decode()) == (exits.USAGE, f"torc-run: {said}\n")
