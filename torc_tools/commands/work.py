@@ -14,20 +14,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "file", metavar="FILE", nargs="?", help="job records as JSON Lines (default, or -: standard input)"
     )
-    made.add_argument(
-        "-j",
-        "--max-parallel-jobs",
-        metavar="N",
-        type=options.number,
-        help="run N jobs at a time; without the next three, nothing else counts",
-    )
-    made.add_argument(
-        "--num-cpus", metavar="N", type=options.number, help="CPUs to give away (default: this machine's)"
-    )
-    made.add_argument(
-        "--memory", metavar="SIZE", type=options.memory, help="memory to give away (default: this machine's)"
-    )
-    made.add_argument("--num-gpus", metavar="N", type=options.natural, help="GPUs to give away (default: all here)")
+    _room(made)
     end = made.add_mutually_exclusive_group()
     end.add_argument("--time-limit", metavar="DURATION", type=options.duration, help="end after this time")
     end.add_argument("--end-time", metavar="TIME", type=options.moment, help="end then (ISO 8601 or Unix seconds)")
@@ -42,6 +29,33 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where output, events and claims go (default: the workflow's, else torc_output)",
     )
+    _slurm(made)
+    made.add_argument(
+        "-q", "--quiet", action="store_true", help="write no events on standard output, only to the event file"
+    )
+    return made
+
+
+def _room(made: argparse.ArgumentParser) -> None:
+    """Add what says how much may run at a time."""
+    made.add_argument(
+        "-j",
+        "--max-parallel-jobs",
+        metavar="N",
+        type=options.number,
+        help="run N jobs at a time; without the next three, nothing else counts",
+    )
+    made.add_argument(
+        "--num-cpus", metavar="N", type=options.number, help="CPUs to give away (default: this machine's)"
+    )
+    made.add_argument(
+        "--memory", metavar="SIZE", type=options.memory, help="memory to give away (default: this machine's)"
+    )
+    made.add_argument("--num-gpus", metavar="N", type=options.natural, help="GPUs to give away (default: all here)")
+
+
+def _slurm(made: argparse.ArgumentParser) -> None:
+    """Add what torc-submit says of an allocation."""
     made.add_argument(
         "--allocation-id", metavar="ID", type=options.identifier, help="the allocation this worker is part of"
     )
@@ -56,10 +70,6 @@ def parser() -> argparse.ArgumentParser:
         choices=("auto", "slurm", "direct"),
         help="start jobs as steps of srun, or directly (default: as the workflow says, else auto)",
     )
-    made.add_argument(
-        "-q", "--quiet", action="store_true", help="write no events on standard output, only to the event file"
-    )
-    return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,12 +4,13 @@ from typing import NamedTuple
 
 from torc_tools import states
 
-MEMORY, RUNTIME, END, INTERRUPTED, CANCELED = (
+MEMORY, RUNTIME, END, INTERRUPTED, CANCELED, SUPERSEDED = (
     "memory_limit",
     "runtime_limit",
     "allocation_end",
     "interrupted",
     "canceled",
+    "superseded",
 )
 
 

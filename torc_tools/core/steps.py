@@ -64,6 +64,7 @@ class Said(NamedTuple):
     """What srun's words mean. `words` are those worth keeping."""
 
     ended: bool  # a task ended: the code is the job's
+    by_signal: bool  # a signal ended it
     oom: bool
     never: bool  # such a step cannot be made here
     waiting: bool  # it waits for the controller to make the step
@@ -129,6 +130,14 @@ def minutes(runtime_s: float | None, left_s: float | None, headroom_s: float) ->
     return max(1, math.ceil((left_s - headroom_s) / 60), math.ceil((runtime_s or 0) / 60))
 
 
+def delay_s(place: int, count: int) -> float:
+    """Give how long the allocation at `place` (from 0) of `count` waits before its first job; the first one never."""
+    if count < 2:
+        return 0.0
+    window = min(60, count if count <= 10 else 10 + (count - 10) * 5 // 9)
+    return window * place / count
+
+
 def argv(step: Step, output: tuple[str | None, str | None], command: Sequence[str]) -> list[str]:
     """Give the words that run `command` as a step, its output in files."""
     out, err = output
@@ -174,6 +183,7 @@ def said(text: str) -> Said:
     kept = [line for line in text.splitlines() if line.strip() and not _DULL.search(line)]
     return Said(
         ended=bool(ends),
+        by_signal=bool(ends) and not any("exit code" in end or "Out Of Memory" in end for end in ends),
         oom=bool(_OOM.search(text)),
         never=bool(_NEVER.search(text)) and not ends,
         waiting=bool(_WAITING.search(text)) and not ends and not _CREATED.search(text),

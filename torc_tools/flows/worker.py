@@ -5,13 +5,16 @@ import time
 from typing import NamedTuple
 
 from torc_tools import states
-from torc_tools.core import handlers, outcome
+from torc_tools.core import outcome
 from torc_tools.core.board import Board
 from torc_tools.core.packing import Capacity
 from torc_tools.flows.worker_actions import Actions
+from torc_tools.flows.worker_allocation import FormerLife
 from torc_tools.flows.worker_chain import Chain
 from torc_tools.flows.worker_desk import Desk
+from torc_tools.flows.worker_failures import Failures
 from torc_tools.flows.worker_jobs import Attempt
+from torc_tools.flows.worker_signals import Signals
 from torc_tools.flows.worker_steps import Place, StepAttempt, Surroundings
 from torc_tools.records import Record
 from torc_tools.shell import layout, stream, trees
@@ -21,6 +24,7 @@ from torc_tools.shell.events import Siblings
 TICK_S = 1.0  # siblings' news, cancel, the disk
 HEARTBEAT_S = 30.0
 SERIES_S = 5.0  # how often samples are written
+_FROM_OUTSIDE = (outcome.INTERRUPTED, outcome.END, outcome.CANCELED, outcome.SUPERSEDED)  # no failure of the job
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -36,22 +40,34 @@ class Terms(NamedTuple):
     stop_at: float | None
     near: float
     around: Surroundings | None
+    starts_at: float  # when the first job may start
+
+
+class Others(NamedTuple):
+    """What a worker shares with others: the claims, their events, what its own former life left."""
+
+    claims: Claims
+    siblings: Siblings | None
+    former: FormerLife | None
 
 
 class Worker:
     """One worker; `run` is its whole life."""
 
-    def __init__(self, desk: Desk, jobs: list[Record], terms: Terms, claims: Claims, siblings: Siblings | None) -> None:
+    def __init__(self, desk: Desk, jobs: list[Record], terms: Terms, others: Others) -> None:
         """Take checked jobs and everything the worker works with."""
-        self.desk, self.terms, self.claims, self.siblings = desk, terms, claims, siblings
+        self.desk, self.terms, self.claims, self.siblings = desk, terms, others.claims, others.siblings
         around = terms.around
         self.board = Board(jobs, terms.capacity, () if around is None else list(around.allocation.nodes.values()))
         self.running: dict[int, Attempt] = {}
-        self.chains: set[Chain] = set()
+        self.chains = set[Chain]()
         self.stopping: str | None = None
         self._gpus = list(terms.gpus)
         self._idle_since: float | None = None
         self._warned: set[str] = set()
+        self._former = others.former
+        self._heard = Signals(desk, terms.stop_at, terms.near)
+        self._failures = Failures(desk, self.chains, self._report, lambda: self.stopping)
         self.actions = Actions(desk, self.board, self.claims, self.chains)
         desk.loop.stranger, desk.loop.strangers = desk.orphan_ended, desk.look_for_orphans
         desk.loop.before_reap = self._before_reap
@@ -70,7 +86,9 @@ class Worker:
         loop.later(HEARTBEAT_S, self._heartbeat)
         loop.later(SERIES_S, self._keep_samples)
         if self.terms.stop_at is not None:
-            loop.at(self.terms.stop_at, lambda: self._stop(outcome.END))
+            loop.at(self.terms.stop_at, self._end)
+        if self._early():
+            loop.at(self.terms.starts_at, self._start_jobs)
         self.actions.begin()
         self.board.open()
         self._settle_news()
@@ -82,7 +100,8 @@ class Worker:
         self._last_actions()
         if self.desk.series is not None:
             self.desk.series.close()
-        return {None: "finished", outcome.END: "time_limit"}.get(self.stopping, str(self.stopping))
+        reason = outcome.END if self.stopping is None and self._late() else self.stopping
+        return {None: "finished", outcome.END: "time_limit"}.get(reason, str(reason))
 
     def _before_reap(self, pid: int) -> None:
         """Kill what is left in the group of a first process, while its number cannot belong to anyone else."""
@@ -92,7 +111,7 @@ class Worker:
     # starting
 
     def _start_jobs(self) -> None:
-        while not self.stopping and not self.actions.holding and not self._disk_trouble():
+        while not (self.stopping or self.actions.holding or self._disk_trouble() or self._early() or self._late()):
             left = None if self.terms.stop_at is None else self.terms.stop_at - time.monotonic()
             job = self.board.take(left)
             if job is None:
@@ -100,6 +119,15 @@ class Worker:
             self._claim(job)
             self.desk.loop.reap()
             self._heed_signals()
+
+    def _early(self) -> bool:
+        return time.monotonic() < self.terms.starts_at
+
+    def _late(self) -> bool:
+        """Say whether nothing new is to be started: the end was announced, or is too near."""
+        stop_at = self.terms.stop_at
+        near = stop_at is not None and stop_at - time.monotonic() < self.desk.policy.min_time_s
+        return self.desk.ending or near
 
     def _claim(self, job: Record) -> None:
         job_id = job["job_id"]
@@ -153,54 +181,16 @@ class Worker:
         self.board.release(job_id)
         if attempt.refused:
             self.board.refused[job_id] = attempt.refused
+            stream.say(f"torc-work: job {job_id} ({attempt.job['job_name']}) stays ready: it {attempt.refused}")
         if attempt.requeue:
             ended["next"] = None if attempt.stop_reason == outcome.CANCELED else "requeue"
-        elif attempt.stop_reason in (outcome.INTERRUPTED, outcome.END, outcome.CANCELED):
+        elif attempt.stop_reason in _FROM_OUTSIDE:
             if attempt.stop_reason == outcome.INTERRUPTED:
                 ended["next"] = "requeue"
         elif ended["status"] in ("failed", "terminated"):
-            rules = self._rules(attempt.job)
-            verdict = handlers.verdict(rules, ended["return_code"], attempt.attempt_id)
-            if verdict.retry and verdict.recovery_script:
-                self._recover(attempt, ended, verdict.recovery_script)
-                return
-            if verdict.retry:
-                ended["next"] = "retry"
-            elif not verdict.matched and self.desk.policy.use_pending_failed:
-                ended["status"] = "pending_failed"
-        self._report(ended)
-
-    def _rules(self, job: Record) -> list[Record]:
-        handler = (self.desk.workflow.get("failure_handlers") or {}).get(str(job["failure_handler_id"]))
-        return list((handler or {}).get("rules") or [])
-
-    def _recover(self, attempt: Attempt, ended: Record, script: str) -> None:
-        """Run the recovery script; the job may be claimed again only after it has succeeded."""
-        if self.stopping:
-            ended["next"] = self._interrupted()
-            self._report(ended)
+            self._failures.follow(attempt, ended)
             return
-        env = {
-            **self.desk.job_env(attempt.job, attempt.attempt_id, attempt.gpus),
-            "TORC_RETURN_CODE": str(ended["return_code"]),
-        }
-        del env["TORC_JOB_MARK"]
-
-        def done(code: int, _tail: str | None) -> None:
-            self.chains.discard(chain)
-            event = {key: ended[key] for key in ("type", "workflow_id", "job_id", "run_id", "attempt_id")}
-            self.desk.log.write({**event, "event": "recovery_script", "at": time.time(), "return_code": code})
-            ended["next"] = self._interrupted() if code and self.stopping else None if code else "retry"
-            self._report(ended)
-
-        path = f"{self.desk.stem(attempt.job, attempt.attempt_id)}.recovery.log"
-        chain = Chain(self.desk, [script], env, path, done)
-        self.chains.add(chain)
-        chain.start(self.desk.policy.script_timeout_s)
-
-    def _interrupted(self) -> str | None:
-        """Give what follows a failure whose recovery script this worker's end cuts short: not the job's failure."""
-        return None if self.stopping == outcome.CANCELED else "requeue"
+        self._report(ended)
 
     def _report(self, ended: Record) -> None:
         self.desk.log.write(ended)
@@ -222,7 +212,7 @@ class Worker:
         ready, settled = self.board.news()
         self.actions.changed(ready, settled)
         for job_id in ready:
-            if job_id in self.board.unfit:
+            if job_id in self.board.unfit and job_id not in self.board.refused:
                 self._say_unfit(job_id)
 
     def _say_unfit(self, job_id: int) -> None:
@@ -239,8 +229,10 @@ class Worker:
         if self.running or self.chains:
             self._idle_since = None
             return False
-        if self.stopping:
+        if self.stopping or self._late():
             return True
+        if self._early() or (self._former is not None and self._former.waiting):
+            return False
         if self._disk_trouble() and self.board.waiting():
             return not self._patient()
         self._read_siblings()
@@ -269,12 +261,19 @@ class Worker:
                 self.desk.loop.turn()
                 self._heed_signals()
 
+    def _end(self) -> None:
+        """End what runs: the time is over."""
+        if not self.stopping:
+            self._stop(outcome.END)
+
     def _stop(self, reason: str) -> None:
         """Start nothing more, and end what runs; a second time: at once."""
         if self.stopping:
             self._kill_all()
             return
         self.stopping = reason
+        if self.desk.in_allocation:
+            self._heard.note(reason, len(self.running))
         for attempt in list(self.running.values()):
             attempt.stop(reason)
         for chain in list(self.chains):
@@ -287,17 +286,8 @@ class Worker:
             chain.kill()
 
     def _heed_signals(self) -> None:
-        while self.desk.loop.signals:
-            number = self.desk.loop.signals.pop(0)
-            stream.say(f"torc-work: {signal.Signals(number).name}: stopping{' at once' if self.stopping else ''}")
-            self._stop(self._meaning())
-        output = self.desk.log.output
-        if output is not None and output.error is not None and not self.stopping:
-            self._stop(self._meaning())
-
-    def _meaning(self) -> str:
-        """Say what a signal means now: the end of the time, or something else that ends this worker."""
-        return outcome.END if time.monotonic() >= self.terms.near else outcome.INTERRUPTED
+        for reason in self._heard.reasons(self.stopping):
+            self._stop(reason)
 
     # now and then
 
@@ -308,6 +298,11 @@ class Worker:
             self._stop(outcome.CANCELED)
         self._cancel_jobs()
         self._read_siblings()
+        for ended in self._former.news() if self._former else ():
+            self._report(ended)
+        if not self.stopping and self.claims.superseded(self.desk.workflow["run_id"]):
+            stream.say("torc-work: the workflow is in a later run: leaving")
+            self._stop(outcome.SUPERSEDED)
         self.actions.tick(self.siblings)
         file = self.desk.log.file
         if file is not None:

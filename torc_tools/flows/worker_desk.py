@@ -54,6 +54,8 @@ class Desk:
         self.shell = Shell()
         self.output_dir: str = workflow["output_dir"]
         self.trouble: str | None = None  # why no job can be started now
+        self.in_allocation = False
+        self.ending = False  # the end of the allocation was announced
         self.env = _environment(workflow, self.output_dir)
         self.trees: dict[bytes, trees.Tree] = {}
         self.orphanage = trees.Orphanage(f"TORC_JOB_MARK={workflow['token']}.".encode())

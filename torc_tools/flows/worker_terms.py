@@ -5,13 +5,13 @@ import os
 import time
 
 from torc_tools import exits
-from torc_tools.core import slurmtext, steps
+from torc_tools.core import steps
 from torc_tools.core.packing import Capacity
 from torc_tools.exits import Failure
 from torc_tools.flows.worker import Terms
 from torc_tools.flows.worker_manifest import Policy
 from torc_tools.flows.worker_steps import Surroundings
-from torc_tools.shell import machine, slurm, stream
+from torc_tools.shell import machine, stream
 from torc_tools.shell import steps as srun
 
 _HEADROOM_S = 60.0  # in an allocation
@@ -43,9 +43,9 @@ def terms(args: argparse.Namespace, policy: Policy) -> Terms:
         nodes = {name: _room(args, node) for name, node in around.nodes.items()}
         around = around._replace(nodes=nodes)
         surroundings = Surroundings(around, srun.Finder(), end, headroom)
-        return Terms(_sum(args, list(nodes.values())), [], end, stop_at, near, surroundings)
+        return Terms(_sum(args, list(nodes.values())), [], end, stop_at, near, surroundings, now)
     capacity, names = _here(args, gpus)
-    return Terms(capacity, names, end, stop_at, near, None)
+    return Terms(capacity, names, end, stop_at, near, None, now)
 
 
 def _here(args: argparse.Namespace, gpus: list[str]) -> tuple[Capacity, list[str]]:
@@ -92,6 +92,9 @@ def _end(args: argparse.Namespace, around: steps.Allocation | None, now: float) 
 
 def _asked(job_id: str) -> float | None:
     """Ask Slurm once when the allocation ends."""
+    from torc_tools.core import slurmtext
+    from torc_tools.shell import slurm
+
     try:
         rows = slurmtext.queue(slurm.squeue([job_id]))
     except Failure as failure:

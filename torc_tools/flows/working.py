@@ -7,8 +7,8 @@ import time
 
 from torc_tools import exits
 from torc_tools.exits import Failure
-from torc_tools.flows import worker, worker_desk, worker_manifest, worker_terms
-from torc_tools.flows.worker import Terms, Worker
+from torc_tools.flows import worker, worker_allocation, worker_desk, worker_manifest, worker_terms
+from torc_tools.flows.worker import Others, Terms, Worker
 from torc_tools.flows.worker_desk import Desk, Log
 from torc_tools.records import Record
 from torc_tools.shell import layout, liveness, procs, stream
@@ -42,18 +42,36 @@ def work(records: list[Record], args: argparse.Namespace) -> None:
     name = _unused(workflow, slurm_job_id)
     terms = worker_terms.terms(args, policy)
     facts = _facts(args, workflow, terms, slurm_job_id)
+    real = manifest.workflow is not None
+    claims = _claims(workflow, name, facts, real=real)
+    if slurm_job_id is not None and not worker_allocation.alone(claims, facts):
+        return
     loop = Loop(worker.SIGNALS)
     procs.adopt_orphans()
-    real = manifest.workflow is not None
     desk = Desk(workflow, policy, loop, _log(workflow, name, loop, real=real, quiet=args.quiet))
     desk.env["TORC_WORKER_MARK"] = f"{workflow['token']}.{name}"
     _make_folders(workflow["output_dir"])
     worker_desk.enter(workflow["submission_dir"])
-    one = Worker(
-        desk, manifest.jobs, terms, _claims(workflow, name, facts, real=real), _siblings(workflow, name, real=real)
-    )
+    former = worker_allocation.FormerLife(workflow, name, facts) if slurm_job_id else None
+    if slurm_job_id is not None:
+        desk.in_allocation = True
+        if policy.staggered:
+            wait = worker_allocation.delay_s(claims, workflow.get("allocation_id"), args.allocation_id)
+            terms = terms._replace(starts_at=terms.starts_at + wait)
+    one = Worker(desk, manifest.jobs, terms, Others(claims, _siblings(workflow, name, real=real), former))
+    if slurm_job_id is not None and _planned(args, workflow):
+        one.board.refused.update(worker_allocation.other_schedulers(manifest.jobs, args.scheduler_id))
     worker_desk.opening(desk, name, facts)
-    worker_desk.close(desk, one.run())
+    reason = one.run()
+    worker_desk.close(desk, reason)
+    if slurm_job_id is not None and reason == "finished" and not one.board.unsettled():
+        worker_allocation.cancel_queued(claims, slurm_job_id)
+
+
+def _planned(args: argparse.Namespace, workflow: Record) -> bool:
+    """Say whether torc-submit made this allocation: then jobs that name a scheduler belong to its allocations."""
+    planned = os.environ.get("SLURM_JOB_NAME", "").startswith(f"torc_wf{workflow['workflow_id']}_")
+    return planned or args.scheduler_id is not None
 
 
 def _bounded(args: argparse.Namespace, slurm_job_id: str | None) -> bool:

@@ -1,6 +1,8 @@
 """Claims: a file made with O_CREAT|O_EXCL says who runs an attempt of a job. Only one maker wins, on NFS too."""
 
+import contextlib
 import os
+import time
 
 import orjson
 
@@ -11,6 +13,8 @@ from torc_tools.shell import crash
 
 CANCEL_JOBS = "cancel.jobs"  # a line for each attempt of a job that torc-cancel --job-ids wants ended
 RUN = "run"  # holds the present run of the workflow: workers of an earlier one start nothing more and leave
+ALLOCATIONS = "allocations.jsonl"  # a line for each allocation that torc-submit has sent
+_LOOKS = 20
 CANCEL = "cancel"  # a file of this name in the folder of the claims: workers kill their jobs and leave
 
 
@@ -51,6 +55,35 @@ class Claims:
         crash.wrote()
         return True
 
+    def holder(self, name: str) -> Record:
+        """Give what the maker of a claim wrote into it; empty where that cannot be read, after some tries."""
+        for _ in range(_LOOKS):
+            with contextlib.suppress(OSError, orjson.JSONDecodeError), open(f"{self._folder}/{name}", "rb") as file:
+                claim = orjson.loads(file.read())
+                if isinstance(claim, dict):
+                    return claim
+            time.sleep(0.1)  # it may have been made this moment, and be empty yet
+        return {}
+
+    def allocations(self) -> list[tuple[int, str]]:
+        """Give the allocations that were submitted for the workflow, each with its Slurm job."""
+        try:
+            with open(f"{self._folder}/{ALLOCATIONS}", "rb") as file:
+                lines = [_line(line) for line in file]
+        except OSError:
+            return []
+        keys = ("allocation_id", "slurm_job_id")
+        return [(line[keys[0]], str(line[keys[1]])) for line in lines if all(line.get(key) for key in keys)]
+
+    def superseded(self, run_id: int) -> bool:
+        """Say whether the workflow is in a later run by now."""
+        try:
+            with open(f"{self._folder}/{RUN}", "rb") as file:
+                text = file.read().strip()
+        except OSError:
+            return False
+        return text.isdigit() and int(text) > run_id
+
     def again(self, name: str) -> None:
         """Let `take` grant a claim of ours once more: nothing came of it."""
         self._again.add(name)
@@ -79,6 +112,14 @@ class Claims:
             return []
         self._heard += sum(len(line) + 1 for line in lines)
         return [asked for line in lines if (asked := _asked(line)) is not None]
+
+
+def _line(text: bytes) -> Record:
+    try:
+        line = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return {}
+    return line if isinstance(line, dict) else {}
 
 
 def _asked(line: bytes) -> tuple[int, int, int] | None:
