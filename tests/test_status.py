@@ -53,6 +53,16 @@ READY = [
      "runtime", "job 1: need PT2H, more than is left of every allocation (PT10M)"),
     (job(1, "ready"), {"queued": [{"slurm_reason": None}, {"slurm_reason": "Priority"}]}, "allocation_queued",
      "job 1: 2 allocation(s) wait in the queue (Priority)"),
+    (job(1, "ready", runtime_s=7200), {"places": [PLACE], "queued": [{"slurm_reason": "Priority"}], "is_slurm": True},
+     "allocation_queued", "job 1: 1 allocation(s) wait in the queue (Priority)"),
+    (job(1, "ready", runtime_s=7200), {"places": [PLACE], "is_slurm": True}, "runtime",
+     "job 1: need PT2H, more than is left of every allocation (PT10M)"),
+    (job(1, "ready"), {"planned": 2, "is_slurm": True}, "not_submitted",
+     "job 1: 2 allocation(s) are planned but not submitted: torc-submit -w 42"),
+    (job(1, "ready", num_cpus=64), {"is_slurm": True}, "no_allocation",
+     "job 1: no allocation: torc-regenerate 42 | torc-submit"),
+    (job(1, "running"), {"lost": frozenset({1}), "is_slurm": True}, "lost_worker",
+     "job 1: the worker that had it is gone: torc-sync 42"),
     (job(1, "ready"), {"is_canceled": True}, "canceled",
      "job 1: the workflow is canceled: torc-reset -w 42 --status canceled starts it again"),
     (job(1, "ready"), {"missing": {1: ["a.csv"]}}, "missing_input",
@@ -214,3 +224,20 @@ def test_a_person_reads_lines_and_no_name_drives_the_terminal(torc: Any, store_f
 def test_no_such_workflow(torc: Any, store_file: Path) -> None:
     done = torc("status", "9")
     assert (done.returncode, done.stdout, done.stderr) == (66, b"", b"torc-status: no such workflow: '9'\n")
+
+
+def test_lines_about_slurm_allocations_say_what_slurm_says_of_them(torc, store_file):
+    columns = "workflow_id, kind, status, slurm_job_id, slurm_state, slurm_reason, ends_at, created_at"
+    rows = [
+        ("queued", "7", "PENDING", "Priority", None),
+        ("active", "8", "RUNNING", None, time.time() + 7200.5),
+        ("planned", None, None, None, None),
+    ]
+    for status, *rest in rows:
+        values = ", ".join("NULL" if each is None else repr(each) for each in rest)
+        execute(store_file, f"INSERT INTO allocation ({columns}) VALUES (1, 'slurm', '{status}', {values}, 0)")
+    lines = torc("torc-status", 1, "-f", "table").stdout.decode().splitlines()
+    assert lines[2] == "  Slurm job 7: queued, PENDING (Priority)"
+    assert lines[3].startswith("  Slurm job 8: active, RUNNING, not known to be alive, ")
+    assert lines[3].endswith(" left")
+    assert lines[4] == "  allocation 3: planned"

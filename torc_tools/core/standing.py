@@ -24,7 +24,8 @@ class Facts(NamedTuple):
     places: live allocations, each with num_cpus, memory_bytes, num_gpus, left_s (None: unknown, or without limit).
     queued: allocations that wait for Slurm, each with `slurm_reason` (or None). machine: this machine, as a place.
     missing: job id to the input files (paths) or user data that it needs, nobody makes and are not there.
-    lost: ids of jobs whose worker is known to be dead.
+    lost: ids of jobs whose worker is known to be dead. planned: how many allocations were never sent to Slurm.
+    is_slurm: it runs in Slurm's allocations, not on machines.
     """
 
     workflow_id: int
@@ -38,6 +39,8 @@ class Facts(NamedTuple):
     machine: Record
     missing: Mapping[int, Sequence[str]]
     lost: frozenset[int]
+    planned: int = 0
+    is_slurm: bool = False
 
 
 def outcome(counts: Mapping[str, int]) -> dict[str, bool]:
@@ -100,11 +103,13 @@ def _entry(reason: str, text: str, **more: Any) -> Record:
 
 
 def _run(text: str, facts: Facts) -> str:
-    return f"{text}: torc-run {facts.workflow_id}"
+    go_on = "torc-regenerate {0} | torc-submit" if facts.is_slurm else "torc-run {0}"
+    return f"{text}: {go_on.format(facts.workflow_id)}"
 
 
 def _lost(facts: Facts) -> str:
-    return f"the worker that had it is gone: torc-sync {facts.workflow_id}, then torc-run {facts.workflow_id}"
+    then = "" if facts.is_slurm else f", then torc-run {facts.workflow_id}"
+    return f"the worker that had it is gone: torc-sync {facts.workflow_id}{then}"
 
 
 def _missing(paths: list[str]) -> Record:
@@ -118,13 +123,18 @@ def _ready(job: Record, facts: Facts) -> tuple[tuple[Any, ...], Record]:
     if facts.is_canceled:
         text = f"the workflow is canceled: torc-reset -w {facts.workflow_id} --status canceled starts it again"
         return ("canceled",), _entry("canceled", text)
-    if facts.places:
-        refused = _too_small(job, facts.places, "every allocation")
+    refused = _too_small(job, facts.places, "every allocation") if facts.places else None
+    if facts.places and not (refused and facts.queued):
         return refused or (("waiting_for_room",), _entry("waiting_for_room", "waiting for room in a running worker"))
     if facts.queued:
         why = next((each["slurm_reason"] for each in facts.queued if each.get("slurm_reason")), None)
         text = f"{len(facts.queued)} allocation(s) wait in the queue" + (f" ({why})" if why else "")
         return ("allocation_queued",), _entry("allocation_queued", text, slurm_reason=why)
+    if facts.planned:
+        text = f"{facts.planned} allocation(s) are planned but not submitted: torc-submit -w {facts.workflow_id}"
+        return ("not_submitted",), _entry("not_submitted", text)
+    if facts.is_slurm:
+        return ("no_allocation",), _entry("no_allocation", _run("no allocation", facts))
     refused = _too_small(job, (facts.machine,), "this machine")
     return refused or (("no_allocation",), _entry("no_allocation", _run("no worker runs this workflow", facts)))
 
@@ -210,6 +220,18 @@ def lines(summary: Record) -> Iterator[str]:
 
 def _allocation(each: Record) -> str:
     life = {True: "alive", False: "gone", None: "not known to be alive"}[each["is_alive"]]
+    if each["kind"] == "slurm":
+        return _slurm_allocation(each, life)
     where = f" on {each['hostname']}" if each["hostname"] else ""
     pid = f", process {each['pid']}" if each["pid"] else ""
     return f"{each['kind']} allocation{where}{pid}: {each['status']}, {life}"
+
+
+def _slurm_allocation(each: Record, life: str) -> str:
+    name = f"Slurm job {each['slurm_job_id']}" if each["slurm_job_id"] else f"allocation {each['allocation_id']}"
+    reason = f" ({each['slurm_reason']})" if each.get("slurm_reason") else ""
+    parts = [each["status"], f"{each.get('slurm_state') or ''}{reason}".strip()]
+    if each["status"] == "active":
+        parts += [f"on {', '.join(each['hostnames'])}" if each.get("hostnames") else "", life]
+        parts.append("" if each["left_s"] is None else f"{units.human_seconds(max(0.0, each['left_s']))} left")
+    return f"{name}: {', '.join(part for part in parts if part)}"

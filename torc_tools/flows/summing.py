@@ -9,6 +9,7 @@ from torc_tools import exits, states
 from torc_tools.core import standing
 from torc_tools.flows import looking
 from torc_tools.records import Record, framed
+from torc_tools.shell import allocations as slurm
 from torc_tools.shell import output, places, queries, workers
 
 
@@ -66,6 +67,8 @@ def _facts(db: sqlite3.Connection, workflow: Record, allocations: list[Record]) 
         for job_id, parent in queries.edges(db, workflow_id):
             parents[job_id].append(parent)
     gone = workers.gone(db, workflow_id)
+    left = {row["allocation_id"] for row in slurm.live(db, workflow_id)}
+    left -= {row["allocation_id"] for row in slurm.working(db, workflow_id)}
     return standing.Facts(
         workflow_id=workflow_id,
         is_canceled=workflow["is_canceled"],
@@ -73,9 +76,15 @@ def _facts(db: sqlite3.Connection, workflow: Record, allocations: list[Record]) 
         names=names,
         status=status,
         parents=parents,
-        places=[each for each in allocations if each["status"] == "active" and each["is_alive"] is not False],
+        places=[
+            each
+            for each in allocations
+            if each["status"] == "active" and each["is_alive"] is not False and each["allocation_id"] not in left
+        ],
         queued=[each for each in allocations if each["status"] in ("submitting", "queued")],
         machine=places.machine(),
         missing=missing(db, workflow),
         lost=frozenset(job["job_id"] for job in jobs if job["worker"] in gone),
+        planned=sum(each["status"] == "planned" for each in allocations),
+        is_slurm=slurm.engine(db, workflow_id) == "slurm",
     )

@@ -19,7 +19,8 @@ def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
 
     They are `allocation` records: kind status is_alive (null: nobody here can know) allocation_id slurm_job_id
     hostname pid, what it holds
-    (num_cpus memory_bytes num_gpus, null while unknown), heartbeat_at, left_s (null: no end known), slurm_reason.
+    (num_cpus memory_bytes num_gpus, null while unknown), heartbeat_at, left_s (null: no end known), hostnames, and as
+    torc-sync last saw them slurm_state and slurm_reason.
     """
     query = "SELECT * FROM worker WHERE workflow_id = ? AND ended_at IS NULL ORDER BY started_at"
     workers = [dict(row) for row in db.execute(query, (workflow["workflow_id"],))]
@@ -30,7 +31,7 @@ def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
     found = []
     for row in map(dict, rows):
         mine = [each for each in workers if each["allocation_id"] == row["allocation_id"]]
-        found.append(_allocation(workflow, row, mine[-1] if mine else None))
+        found.append(_allocation(workflow, row, mine))
     known = {each["allocation_id"] for each in found}
     loose = [_loose(workflow, each) for each in workers if each["allocation_id"] not in known]
     return found + [each for each in loose if each["is_alive"]]
@@ -42,9 +43,11 @@ def machine() -> Record:
     return {"num_cpus": here.num_cpus(), "memory_bytes": here.memory_bytes(), "num_gpus": gpus, "left_s": None}
 
 
-def _allocation(workflow: Record, row: Record, worker: Record | None) -> Record:
-    """Make the entry of an allocation, `worker` being the last one known in it."""
-    config = orjson.loads(row["config"])
+def _allocation(workflow: Record, row: Record, workers: list[Record]) -> Record:
+    """Make the entry of an allocation, `workers` being those in it that have not ended, the last one last."""
+    config, worker = orjson.loads(row["config"]), workers[-1] if workers else None
+    if row["ends_at"] is not None:
+        config = {**config, "ends_at": row["ends_at"]}
     return {
         "type": "allocation",
         "workflow_id": row["workflow_id"],
@@ -53,7 +56,9 @@ def _allocation(workflow: Record, row: Record, worker: Record | None) -> Record:
         "status": row["status"],
         "is_alive": _alive(row, worker) if row["status"] == "active" else None,
         "slurm_job_id": row["slurm_job_id"],
-        "slurm_reason": config.get("slurm_reason"),
+        "slurm_state": row["slurm_state"],
+        "slurm_reason": row["slurm_reason"],
+        "hostnames": sorted({each["hostname"] for each in workers if each["hostname"]}),
         **_holds(workflow, worker, config),
         "hostname": row["hostname"] or (worker or {}).get("hostname"),
         "pid": row["pid"] or (worker or {}).get("pid"),
@@ -70,7 +75,9 @@ def _loose(workflow: Record, worker: Record) -> Record:
         "status": "active",
         "is_alive": _alive(worker, worker),
         "slurm_job_id": worker["slurm_job_id"],
+        "slurm_state": None,
         "slurm_reason": None,
+        "hostnames": [worker["hostname"]] if worker["hostname"] else [],
         **_holds(workflow, worker, {}),
         "hostname": worker["hostname"],
         "pid": worker["pid"],
@@ -88,7 +95,7 @@ def _alive(row: Record, worker: Record | None) -> bool | None:
 def _holds(workflow: Record, worker: Record | None, config: Record) -> Record:
     """Give what a worker said it holds, in the first line of its event file, and how long it still has."""
     said = eventlog.first(workflow, worker["name"]) if worker else {}
-    ends = config.get("ends_at") or said.get("ends_at")
+    ends = said.get("ends_at") or config.get("ends_at")  # a worker starts nothing that does not fit before its own
     left = ends - time.time() if isinstance(ends, int | float) else None
     heartbeat = worker["heartbeat_at"] if worker else None
     return {**{key: said.get(key) for key in _SIZES}, "heartbeat_at": heartbeat, "left_s": left}
