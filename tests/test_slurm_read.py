@@ -213,6 +213,12 @@ def test_the_queue() -> None:
     assert [row.name for row in slurmtext.queue(captured("squeue-names"))] == ["later", "held"]
 
 
+def test_what_sbatch_was_refused_leaves_a_record() -> None:
+    """It failed and never had a node; a job that failed on a node was submitted."""
+    assert [row.job_id for row in slurmtext.queue(captured("squeue")) if row.refused] == ["100018"]
+    assert [step.job_id_raw for step in slurmtext.accounting(captured("sacct")) if step.refused] == ["100018"]
+
+
 def test_accounting_of_steps() -> None:
     found = steps()
     (job,) = found["100001", None]

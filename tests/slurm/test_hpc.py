@@ -60,3 +60,10 @@ def test_a_submission_and_its_refusal(slurm: "Bed") -> None:
     refused = asking.sbatch(["--partition=nosuch", *options])
     assert (refused.returncode, slurmtext.submitted(refused.stdout)) == (1, None)
     assert "Invalid partition" in refused.stderr
+
+
+def test_a_refusal_that_leaves_a_record(slurm: "Bed") -> None:
+    refused = asking.sbatch(["--output=/dev/null", "--mem=99G", "--job-name=too_large_for_all", "--wrap=true"])
+    assert (refused.returncode, slurmtext.submitted(refused.stdout)) == (1, None)
+    rows = slurmtext.queue(asking.squeue(names=["too_large_for_all"]))
+    assert all(row.refused for row in rows)

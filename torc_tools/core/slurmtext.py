@@ -46,6 +46,11 @@ class QueueRow(NamedTuple):
         """Give 'queued', 'active', 'over' or 'unknown'."""
         return classify(self.state)
 
+    @property
+    def refused(self) -> bool:
+        """Say whether sbatch was told no, though a record is left: it failed and never had a node."""
+        return self.state == "FAILED" and self.node_list is None
+
 
 class Step(NamedTuple):
     """A row of accounting: a job (`step` None) or one of its steps ('batch', 'extern', '0'...), in one of its lives.
@@ -98,6 +103,11 @@ class Step(NamedTuple):
     def out_of_memory(self) -> bool:
         """Say whether Slurm saw the kernel kill it for memory: by the word, or by the marker 0:125."""
         return self.state == "OUT_OF_MEMORY" or (self.exit_code, self.signal) == (0, 125)
+
+    @property
+    def refused(self) -> bool:
+        """Say whether sbatch was told no, though a record is left: it failed and never had a node."""
+        return self.state == "FAILED" and self.node_list is None
 
 
 def queue(text: str) -> list[QueueRow]:

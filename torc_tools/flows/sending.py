@@ -120,7 +120,8 @@ def lookup(workflow: Record, row: Record, name: str) -> str | None:
     if claimed is not None:
         return claimed
     mark = sbatch.comment(row["token"])
-    queued = [each.job_id for each in slurmtext.queue(slurm.squeue(names=[name])) if each.comment == mark]
+    known = [each for each in slurmtext.queue(slurm.squeue(names=[name])) if each.comment == mark]
+    queued = [each.job_id for each in known if not each.refused]
     if queued:
         _cancel_others(queued)
         return min(queued, key=int)
@@ -128,7 +129,9 @@ def lookup(workflow: Record, row: Record, name: str) -> str | None:
     unique = not row["config"].get("singleton")
     with contextlib.suppress(slurm.Unavailable):
         for step in slurmtext.accounting(slurm.sacct([], names=[name], since=since)):
-            if step.step is None and step.name == name and (step.comment == mark or unique):
+            if step.refused or step.step is not None:
+                continue
+            if step.name == name and (step.comment == mark or unique):
                 return step.job_id_raw
     return None
 
