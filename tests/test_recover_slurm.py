@@ -221,7 +221,7 @@ def test_print_shows_what_runs_and_options_go_where_they_belong(torc: Torc, clus
         " --partition=debug 1 | torc-submit"
     )
     tried = torc("torc-recover", "--print", "--dry-run", 1).stdout.decode()
-    assert tried.endswith(" | torc-apply --dry-run | torc-reset --dry-run | torc-regenerate --dry-run\n")
+    assert tried.endswith(" | torc-apply --dry-run | torc-reset --dry-run --force | torc-regenerate --dry-run\n")
     subprocess.run(["bash", "-o", "pipefail", "-c", line], check=True, capture_output=True)
     scripts = [Path(job["script"]).read_text() for job in cluster.jobs()]
     assert "--max-parallel-jobs 2" in scripts[-1]

@@ -11,8 +11,9 @@ from torc_tools.core.allocating_facts import GROUPINGS, STRATEGIES, Options
 from torc_tools.core.profiles import Profile, named
 from torc_tools.exits import Failure
 from torc_tools.flows import clusters, comparing, fold, looking, regenerating
+from torc_tools.flows.regenerating import Tried
 from torc_tools.records import Record, may, need, need_ids
-from torc_tools.shell import options, output, stream
+from torc_tools.shell import allocations, options, output, stream
 
 PROG = "torc-regenerate"
 COLUMNS = ("group", "number", "num_allocations", "job_count", "nodes", "num_cpus", "memory_bytes", "gres", "walltime")
@@ -49,12 +50,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Plan and write an `allocation` for each that is to be submitted, and one for each group that fits nowhere."""
     args = parser().parse_args(argv)
-    workflow_id, more, passed = _asked(args)
+    workflow_id, tried, passed = _asked(args)
     if workflow_id is None:
         _say("no reset records: nothing to plan for")
         return output.emit(records.framed(PROG, None, passed), args, COLUMNS)
     db = fold.opened(options.store_path(args), workflow_id, read_only=args.read_only or args.dry_run)
-    planned = _planned(db, workflow_id, args, more)
+    planned = _planned(db, workflow_id, args, tried)
     for line in allocating_text.notes(planned, workflow_id):
         _say(line)
     found = comparing.compared(planned.records, _say) if args.compare else planned.records
@@ -78,25 +79,29 @@ def _factor(text: str) -> int:
         raise argparse.ArgumentTypeError(failure.message) from None
 
 
-def _asked(args: argparse.Namespace) -> tuple[int | None, regenerating.More, list[Record]]:
-    """Give the workflow, the jobs that count as pending beside those that are, and the records to pass on.
-
-    What torc-apply only tried (a dry run) counts as applied.
-    """
-    included: dict[int, tuple[int | None, int | None]] = dict.fromkeys(args.include_job_ids, (None, None))
+def _asked(args: argparse.Namespace) -> tuple[int | None, Tried, list[Record]]:
+    """Give the workflow, what counts as done, and the records to pass on."""
+    included: dict[int, regenerating.Limits] = dict.fromkeys(args.include_job_ids, (None, None))
     if args.source.isascii() and args.source.isdigit():
-        return options.operand(args.source), included, []
+        return options.operand(args.source), Tried(included), []
     found = stream.whole(stream.read(args.source), _check)
     resets = [record for record in found if record["type"] == "reset"]
     known = {record["workflow_id"] for record in resets}
     if len(known) > 1:
         raise Failure(exits.DATA, f"reset records of different workflows: {', '.join(map(str, sorted(known)))}")
-    included |= dict.fromkeys((record["job_id"] for record in resets if record.get("dry_run")), (None, None))
-    for record in found:
-        if record["type"] == "applied" and record.get("dry_run"):
-            included |= {job_id: adjusting.tried(record) for job_id in record["job_ids"] if job_id in included}
     passed = [record for record in found if record["type"] != "reset"]
-    return next(iter(known), None), included, passed
+    return next(iter(known), None), _tried(found, included), passed
+
+
+def _tried(found: list[Record], included: dict[int, regenerating.Limits]) -> Tried:
+    """Give what torc-reset, torc-apply and torc-sync only tried, in dry runs: it counts as done."""
+    dry = [record for record in found if record.get("dry_run")]
+    jobs = included | {record["job_id"]: (None, None) for record in dry if record["type"] == "reset"}
+    for record in dry:
+        if record["type"] == "applied":
+            jobs |= {job_id: adjusting.tried(record) for job_id in record["job_ids"] if job_id in jobs}
+    synced = [each for record in dry if record["type"] == "summary" for each in record.get("allocations") or ()]
+    return Tried(jobs, frozenset(each["allocation_id"] for each in synced if each.get("status") in allocations.OVER))
 
 
 def _check(record: Record) -> None:
@@ -110,7 +115,7 @@ def _check(record: Record) -> None:
         adjusting.tried(record)
 
 
-def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace, more: regenerating.More) -> Planned:
+def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace, tried: Tried) -> Planned:
     profile = clusters.resolve(args.profile, args.profiles)
     _check_partition(args.partition, profile)
     wanted = Options(
@@ -123,7 +128,7 @@ def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace,
         args.account,
         args.max_parallel_jobs,
     )
-    return regenerating.plan(db, workflow_id, wanted, profile, more)
+    return regenerating.plan(db, workflow_id, wanted, profile, tried)
 
 
 def _check_partition(name: str | None, profile: Profile) -> None:

@@ -4,11 +4,18 @@ from typing import NamedTuple
 
 from torc_tools import exits
 from torc_tools.core import pace, recovery_text
-from torc_tools.core.recovery_text import Plan, say_all
+from torc_tools.core.recovery_text import say_all
 from torc_tools.flows import recovery_once, recovery_steps
 from torc_tools.flows.recovery_steps import Done, Look, Request, Voice
 from torc_tools.records import Record
 from torc_tools.shell import pipeline, stream
+
+
+class Tried(NamedTuple):
+    """What the stages said: torc-sync's output, and what torc-apply and torc-reset tried (None: there was no need)."""
+
+    summary: bytes
+    done: Done | None
 
 
 class Planned(NamedTuple):
@@ -45,7 +52,7 @@ def preview(request: Request, *, restart: bool) -> int:
         for each in (sync, plan, change):
             each.stop()
         say_all(stream.say, heard)
-    return _tell(request, seen, recovery_steps.counted(raw), done, restart=restart)
+    return _tell(request, seen, raw, Tried(summary, done), restart=restart)
 
 
 def _as_synced(seen: Look, over: set[int]) -> Look:
@@ -60,12 +67,12 @@ def _proposed(request: Request, found: list[Record]) -> None:
         stream.say(f"  {unknown} job(s) with unknown failure cause (would run recovery hook)")
 
 
-def _tell(request: Request, seen: Look, counts: Plan, done: Done | None, *, restart: bool) -> int:
+def _tell(request: Request, seen: Look, raw: bytes, tried: Tried, *, restart: bool) -> int:
     """Say what would be changed and how the workflow would go on; write the records of it, where there are any."""
-    ready = seen.counts["ready"]
+    counts, ready = recovery_steps.counted(raw), seen.counts["ready"]
     slurm = restart and request.engine == "slurm"
-    goes_on = not counts.again and (ready > 0 or done is None)
-    planned = _planned(request, done) if slurm and (goes_on or counts.again) else Planned([], [])
+    goes_on = not counts.again and (ready > 0 or tried.done is None)
+    planned = _planned(request, tried) if slurm and (goes_on or counts.again) else Planned([], [])
     schedulers = _schedulers(planned, counts.again or ready) if slurm else []
     if goes_on:
         nobody = "Slurm allocation is there for them" if slurm else "worker runs"
@@ -74,15 +81,16 @@ def _tell(request: Request, seen: Look, counts: Plan, done: Done | None, *, rest
     else:
         ending = "regenerate Slurm schedulers" if slurm else "restart the workflow here" if restart else ""
         say_all(stream.say, recovery_text.dry_summary(request.workflow_id, counts, ending, schedulers))
-    lines = [*(done.lines if done else ()), *planned.lines]
+    lines = [*(tried.done.lines if tried.done else ()), *planned.lines]
     return recovery_once.receipt(request, lines) if lines else exits.OK
 
 
-def _planned(request: Request, done: Done | None) -> Planned:
+def _planned(request: Request, tried: Tried) -> Planned:
     """Plan for the jobs that would be reset, with the limits that they would get, and for those that are pending."""
     stage, fed = recovery_steps.preview_stage(request), None
-    if done is not None and any(line.startswith(b'{"type":"reset"') for line in done.lines):
-        fed = recovery_steps.framed(request.workflow_id, done.lines)
+    done = tried.done.lines if tried.done else []
+    if any(line.startswith(b'{"type":"reset"') for line in done):
+        fed = recovery_steps.framed(request.workflow_id, [*recovery_steps.unframed(tried.summary), *done])
     else:
         stage = [*stage, str(request.workflow_id)]
     heard: list[str] = []

@@ -86,9 +86,14 @@ def plan_stages(request: Request) -> list[list[str]]:
 
 
 def change_stages(request: Request) -> list[list[str]]:
-    """Give the stages that change: adjustments in, `applied` and `reset` records out."""
+    """Give the stages that change: adjustments in, `applied` and `reset` records out.
+
+    A preview resets beside allocations that are over: that torc-sync found it is not in the store.
+    """
     dry = ["--dry-run"] if request.dry_run else []
-    return [[name, *request.store_options, *dry] for name in ("torc-apply", "torc-reset")]
+    force = ["--force"] if request.dry_run and request.engine == "slurm" else []
+    apply = ["torc-apply", *request.store_options, *dry]
+    return [apply, ["torc-reset", *request.store_options, *dry, *force]]
 
 
 def restart_stages(request: Request) -> list[list[str]]:

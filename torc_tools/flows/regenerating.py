@@ -4,7 +4,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from torc_tools import exits, states
 from torc_tools.core import allocating, allocating_facts
@@ -15,18 +15,33 @@ from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import allocations, pending, queries, slurm
 
-More = Mapping[int, tuple[int | None, int | None]]  # jobs that count as pending: (memory, runtime) they would get
+Limits = tuple[int | None, int | None]  # memory and runtime that a job would get; None: as it is
+
+
+class Tried(NamedTuple):
+    """What dry runs of other commands have tried, and what counts as done for the plan.
+
+    jobs: those that count as pending. over: allocations that count as ended.
+    """
+
+    jobs: Mapping[int, Limits] = {}
+    over: frozenset[int] = frozenset()
+
+
+NOTHING = Tried()
+
+
 _STUCK = frozenset({states.DISABLED, states.PENDING_FAILED})
 
 
 def plan(
-    db: sqlite3.Connection, workflow_id: int, options: Options, profile: Profile, more: More | None = None
+    db: sqlite3.Connection, workflow_id: int, options: Options, profile: Profile, tried: Tried = NOTHING
 ) -> Planned:
-    """Plan the allocations of a workflow, `more` jobs counting as pending; each record gets its token.
+    """Plan the allocations of a workflow as if what was `tried` were so; each record gets its token.
 
-    Raises Failure(66) for a job of `more` that the workflow does not have, and Failure(2) where no account is known.
+    Raises Failure(66) for a job of `tried` that the workflow does not have, and Failure(2) where no account is known.
     """
-    facts = gather(db, workflow_id, profile, more)
+    facts = gather(db, workflow_id, profile, tried)
     made = allocating.plan(facts, options, profile)
     account = _Account(options)
     records = [_named(record, account) for record in made.records]
@@ -40,16 +55,16 @@ def plan(
     )
 
 
-def gather(db: sqlite3.Connection, workflow_id: int, profile: Profile, more: More | None = None) -> Facts:
-    """Read what planning starts from. Raises Failure(66) for a job of `more` that the workflow does not have."""
+def gather(db: sqlite3.Connection, workflow_id: int, profile: Profile, tried: Tried = NOTHING) -> Facts:
+    """Read what planning starts from. Raises Failure(66) for a job of `tried` that the workflow does not have."""
     workflow = queries.workflow(db, workflow_id)
-    more = more or {}
+    more = tried.jobs
     if more and (absent := pending.missing(db, workflow_id, more)):
         raise Failure(exits.NO_INPUT, f"no such job in workflow {workflow_id}: '{absent[0]}'")
     sizes: dict[tuple[Any, ...], Size] = {}  # jobs share few sizes
     jobs = [_job(_as_tried(row, more), sizes) for row in pending.jobs(db, workflow_id, more)]
     waiting = {job.job_id for job in jobs}
-    rows = _rows(db, workflow_id)
+    rows = _rows(db, workflow_id, tried.over)
     schedulers = {
         each: allocating_facts.scheduler(each, config) for each, config in pending.schedulers(db, workflow_id)
     }
@@ -71,9 +86,9 @@ def gather(db: sqlite3.Connection, workflow_id: int, profile: Profile, more: Mor
     )
 
 
-def _rows(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
+def _rows(db: sqlite3.Connection, workflow_id: int, over: frozenset[int]) -> list[Record]:
     """Give the allocations; one that its workers have left takes no more jobs, although Slurm still ends it."""
-    working = {row["allocation_id"] for row in allocations.working(db, workflow_id)}
+    working = {row["allocation_id"] for row in allocations.working(db, workflow_id)} - over
     rows = allocations.of_workflow(db, workflow_id)
     return [
         {**row, "status": "complete"}
@@ -83,7 +98,7 @@ def _rows(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
     ]
 
 
-def _as_tried(row: pending.Row, more: More) -> pending.Row:
+def _as_tried(row: pending.Row, more: Mapping[int, Limits]) -> pending.Row:
     """Give a job the limits that it would get."""
     memory, runtime = more.get(row[0], (None, None))
     if memory is None and runtime is None:
