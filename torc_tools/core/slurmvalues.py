@@ -72,14 +72,15 @@ def words(text: str) -> str | None:
 def number(text: str) -> int | None:
     """Give a whole number, None for anything else."""
     stripped = text.strip()
-    return int(stripped) if re.fullmatch(r"\d{1,18}", stripped, re.ASCII) else None
+    return int(stripped) if stripped.isdigit() and stripped.isascii() and len(stripped) <= 18 else None
 
 
 def moment(text: str) -> float | None:
     """Give Unix seconds of '1795319197' or of local time '2026-11-22T03:46:37'; None for Unknown, None, N/A."""
     stripped = text.strip()
-    if re.fullmatch(r"\d{1,11}", stripped, re.ASCII):
-        return float(stripped) or None
+    seconds = number(stripped)
+    if seconds is not None and seconds < 10**11:
+        return float(seconds) or None
     if not _ISO.fullmatch(stripped):
         return None
     try:
@@ -91,8 +92,9 @@ def moment(text: str) -> float | None:
 def elapsed(text: str) -> float | None:
     """Give the seconds of '[D-]HH:MM:SS', 'MM:SS.mmm' or '17' (ElapsedRaw); None for what is no such thing."""
     stripped = text.strip()
-    if re.fullmatch(r"\d{1,12}(\.\d{1,9})?", stripped, re.ASCII):
-        return float(stripped)
+    whole = number(stripped)
+    if whole is not None:
+        return float(whole)
     match = _CLOCK.fullmatch(stripped)
     if match is None or (match[1] and not match[2]):
         return None
