@@ -3,7 +3,7 @@
 Deterministic: the same facts and options give the same records in the same order. The caller adds token and plan.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from torc_tools.core import allocating_groups, allocating_order, allocating_own, allocating_size
@@ -17,7 +17,7 @@ from torc_tools.records import Record
 class Planned(NamedTuple):
     """A plan: its records, and the numbers of jobs that were left out.
 
-    covered: jobs that live allocations will run. stuck: jobs below one that will not end by itself.
+    covered: jobs that live allocations will run. stuck: jobs below one that will not end by itself or fits nowhere.
     """
 
     records: list[Record]
@@ -29,8 +29,7 @@ class Planned(NamedTuple):
 def plan(facts: Facts, options: Options, profile: Profile) -> Planned:
     """Plan the allocations of a workflow."""
     pending = {job.job_id: job.slurm_scheduler_id for job in facts.jobs}
-    levels = allocating_order.levels(pending, facts.parents, facts.active, facts.stuck)
-    groups = allocating_groups.Planner(facts, options, profile, levels).groups()
+    groups, levels = _groups(facts, options, profile, pending)
     cover = Coverage(facts)
     _defer_actions(groups, facts, pending)
     new = _uncovered(groups, facts, cover, pending)
@@ -38,15 +37,33 @@ def plan(facts: Facts, options: Options, profile: Profile) -> Planned:
     edges = _edges(new, facts)
     after = allocating_order.waits(edges)
     last = max((int(row["allocation_id"]) for row in facts.allocations), default=0)
+    by_name = {group.name: group for group in new}
     records = []
-    for group in new:
+    for name in allocating_order.in_order(list(by_name), after):
+        group = by_name[name]
         live = cover.holders(_awaited(group, facts)) if group.is_deferred else set()
-        waits = sorted({*after[group.name], *live})
+        waits = sorted({*after[name], *live})
         records += [
             {**record, "after_groups": waits, "planned_after": last} for record in _records(group, facts, options)
         ]
     kept = sum(len(group.jobs()) for group in new)
     return Planned(records, len(pending), len(levels) - kept, len(pending) - len(levels))
+
+
+def _groups(
+    facts: Facts, options: Options, profile: Profile, pending: Collection[int]
+) -> tuple[list[Group], dict[int, int]]:
+    """Give the groups, and the level of each job that has one; what is below a job that fits nowhere has none."""
+    levels = allocating_order.levels(pending, facts.parents, facts.active, facts.stuck)
+    groups = allocating_groups.Planner(facts, options, profile, levels).groups()
+    misfits = [group for group in groups if group.misfit is not None]
+    if not misfits:
+        return groups, levels
+    bad = {job: levels[job] for group in misfits for job in group.jobs()}
+    rest = [job for job in pending if job not in bad]
+    levels = allocating_order.levels(dict.fromkeys(rest), facts.parents, facts.active, {*facts.stuck, *bad})
+    fitting = allocating_groups.Planner(facts, options, profile, levels).groups()
+    return sorted([*fitting, *misfits], key=Group.order), levels | bad
 
 
 def _records(group: Group, facts: Facts, options: Options) -> Iterable[Record]:
@@ -66,7 +83,7 @@ def _uncovered(groups: list[Group], facts: Facts, cover: Coverage, pending: dict
             cover.cover(group, pending, after_new=after_new)
         if group.buckets or (group.action is not None and not cover.live):
             new.append(group)
-            planned.update(group.jobs())
+            planned.update(group.jobs() if group.misfit is None else ())
     return new
 
 

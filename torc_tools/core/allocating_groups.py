@@ -7,6 +7,8 @@ from torc_tools.core.allocating_facts import Action, Facts, Job, Options, Schedu
 from torc_tools.core.allocating_shape import Misfit, Shape
 from torc_tools.core.profiles import Profile
 
+_LAST = 1 << 62
+
 Bucket = tuple[int, Size]  # level, and what a job of it needs
 
 
@@ -39,8 +41,9 @@ class Group:
         return sorted({level for level, _ in self.buckets})
 
     def order(self) -> tuple[int, int]:
-        """Give its place among the groups: by level, then by its first job."""
-        return min((level, min(ids)) for (level, _), ids in self.buckets.items() if ids) if self.buckets else (1, 0)
+        """Give its place among the groups: by level, then by its first job; at the end where it has none."""
+        places = ((level, min(ids)) for (level, _), ids in self.buckets.items() if ids)
+        return min(places, default=(_LAST, self.action.action_id if self.action else 0))
 
 
 class Planner:

@@ -1,5 +1,6 @@
 """In which order pending jobs can run, and which groups of allocations have to wait for which others."""
 
+import heapq
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 Edges = Mapping[str, Collection[str]]
@@ -44,6 +45,28 @@ def waits(edges: Edges) -> dict[str, list[str]]:
         name: sorted(other for other in others if other not in circle or circle[other] != circle.get(name))
         for name, others in edges.items()
     }
+
+
+def in_order(names: Sequence[str], after: Mapping[str, Sequence[str]]) -> list[str]:
+    """Give names so that each comes behind those that it waits for, and else as they are."""
+    place = {name: number for number, name in enumerate(names)}
+    followers: dict[str, list[str]] = {}
+    missing = dict.fromkeys(names, 0)
+    for name in names:
+        for other in after[name]:
+            if other in place:
+                followers.setdefault(other, []).append(name)
+                missing[name] += 1
+    ready = [place[name] for name in names if not missing[name]]
+    found = []
+    while ready:
+        name = names[heapq.heappop(ready)]
+        found.append(name)
+        for follower in followers.get(name, ()):
+            missing[follower] -= 1
+            if not missing[follower]:
+                heapq.heappush(ready, place[follower])
+    return found
 
 
 def _circles(edges: Edges) -> dict[str, int]:

@@ -13,7 +13,7 @@ def notes(planned: Planned, workflow_id: int) -> Iterator[str]:
     if not planned.pending:
         yield f"no pending jobs in workflow {workflow_id}: nothing to plan"
     if planned.stuck:
-        yield f"{_jobs(planned.stuck)} below one that is disabled or pending_failed: not planned"
+        yield f"{_jobs(planned.stuck)} below one that is disabled, pending_failed or fits nowhere: not planned"
     if planned.covered:
         yield f"{_jobs(planned.covered)} covered by allocations that are queued or run: not planned again"
     for record in planned.records:
