@@ -1,6 +1,6 @@
 """What live allocations, queued or running, will take of the pending jobs: that much is not planned again."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -19,6 +19,8 @@ class Live:
         self.config: dict[str, Any] = row["config"]
         self.ids = ids
         self.is_queued = row["status"] != "active"
+        self.is_deferred = bool(self.config.get("deferred"))
+        self.after = frozenset(self.config.get("after_groups") or ())
         self.rest = Fraction(1)
         self._head = headroom_s(facts)
         self._left = _left_s(row, facts.now)
@@ -89,6 +91,18 @@ class Coverage:
         self._by_id = {row["allocation_id"]: each for row, each in zip(rows, self.live, strict=True)}
         self._active = facts.active
         self._names = {each.group for each in self.live}
+        self._mates: dict[tuple[Any, Any], list[Live]] = {}  # those of one group of one plan
+        self._planned_for: dict[int, list[tuple[Any, Any]]] = {}  # job to the groups that were planned for it
+        for row, each in zip(rows, self.live, strict=True):
+            self._mates.setdefault(_group_key(row), []).append(each)
+        for key in self._mates:
+            for job in ids.get(key, ()):
+                self._planned_for.setdefault(job, []).append(key)
+
+    def _own(self, jobs: Iterable[int]) -> list[list[Live]]:
+        """Give the live allocations that were planned for some of the jobs, those of a group together, oldest first."""
+        keys = {key for job in jobs for key in self._planned_for.get(job, ())}
+        return [mates for key, mates in self._mates.items() if key in keys]
 
     def names(self) -> set[str]:
         """Give the names of the groups that have live allocations."""
@@ -97,7 +111,7 @@ class Coverage:
     def holders(self, jobs: Iterable[int]) -> set[str]:
         """Give the names of the live groups that were planned for some jobs, or in which they run."""
         wanted = set(jobs)
-        found = {each.group for each in self.live if not each.ids.isdisjoint(wanted)}
+        found = {mates[0].group for mates in self._own(wanted)}
         running = (self._by_id.get(self._active[job][1] or 0) for job in wanted if job in self._active)
         return found | {each.group for each in running if each is not None}
 
@@ -108,24 +122,24 @@ class Coverage:
         others is too early for them.
         """
         for live in self.live:
-            if not group.buckets:
-                return
-            if self._is_all_of(live, group):
+            if group.user is not None and self._is_all_of(live, group):
                 group.buckets = {key: ids for key, ids in group.buckets.items() if not live.takes(key[1], _user(group))}
         for own in (True, False):
-            for live in self.live:
-                if self._is_in_time(live, group, own=own, after_new=after_new):
-                    _take(live, group, scheduler_of, own=own)
+            for lives in self._own(group.jobs()) if own else [self.live]:
+                in_time = [live for live in lives if self._is_in_time(live, group, own=own, after_new=after_new)]
+                if in_time and group.buckets:
+                    _take(in_time, group, scheduler_of, own=own)
 
     def _is_all_of(self, live: Live, group: Group) -> bool:
         """Say whether the user's action made an allocation of the group's scheduler: its number is the user's."""
         return live.config.get("action_id") is not None and live.config.get("slurm_scheduler_id") == _user(group)
 
     def _is_in_time(self, live: Live, group: Group, *, own: bool, after_new: bool) -> bool:
-        waits = bool(set(live.config.get("after_groups") or ()) & self._names)
+        if not live.rest:
+            return False
         if group.is_deferred:
-            return bool(live.config.get("deferred")) and (waits or not after_new)
-        return own or not live.is_queued or not waits
+            return live.is_deferred and (not after_new or not live.after.isdisjoint(self._names))
+        return own or not live.is_queued or live.after.isdisjoint(self._names)
 
 
 def _user(group: Group) -> int | None:
@@ -136,18 +150,28 @@ def _group_key(row: Record) -> tuple[Any, Any]:
     return row.get("plan") or row["config"].get("plan"), row["config"].get("group")
 
 
-def _take(live: Live, group: Group, scheduler_of: Mapping[int, int | None], *, own: bool) -> None:
-    """Let an allocation take what it can of each bucket of a group."""
+def _take(lives: Sequence[Live], group: Group, scheduler_of: Mapping[int, int | None], *, own: bool) -> None:
+    """Let allocations take what they can of each bucket of a group; `own`: they were planned for the same jobs."""
     for key in list(group.buckets):
-        ids = group.buckets[key]
-        if own and live.ids.isdisjoint(ids):
-            continue
         taken: set[int] = set()
-        for scheduler in sorted({scheduler_of.get(job) or 0 for job in ids}):
-            if live.takes(key[1], scheduler or None):
-                may = [job for job in ids if (scheduler_of.get(job) or 0) == scheduler and (not own or job in live.ids)]
-                taken.update(may[: live.give(key[1], len(may), own=own)])
+        for scheduler, may in _by_scheduler(group.buckets[key], scheduler_of, lives[0].ids if own else None).items():
+            count = 0
+            for live in lives:
+                if count < len(may) and live.takes(key[1], scheduler):
+                    count += live.give(key[1], len(may) - count, own=own)
+            taken.update(may[:count])
         if taken:
-            group.buckets[key] = [job for job in ids if job not in taken]
+            group.buckets[key] = [job for job in group.buckets[key] if job not in taken]
             if not group.buckets[key]:
                 del group.buckets[key]
+
+
+def _by_scheduler(
+    jobs: Iterable[int], scheduler_of: Mapping[int, int | None], among: frozenset[int] | None
+) -> dict[int | None, list[int]]:
+    """Sort jobs (those `among` some) by the scheduler that they name."""
+    found: dict[int | None, list[int]] = {}
+    for job in jobs:
+        if among is None or job in among:
+            found.setdefault(scheduler_of.get(job), []).append(job)
+    return found
