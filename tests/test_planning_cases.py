@@ -140,14 +140,14 @@ def test_121_a_single_allocation_has_the_nodes_of_all() -> None:
 @pytest.mark.parametrize(
     ("need", "reason", "would_fit"),
     [
-        (size(4, "2t"), "2048.00 GB memory on a node", "memory on a node up to 1953.12 GB (bigmem)"),
+        (size(4, "2t"), "2048.00 GB of memory on a node", "memory on a node up to 1953.12 GB (bigmem)"),
         (size(200), "200 CPUs on a node", "CPUs on a node up to 128 (gpu-h100s)"),
         (size(runtime="P11D"), "11-00:02:30 of walltime (150 s of it head room)", "runtime up to 9-23:57:30 (long)"),
         (size(runtime="P10D"), "10-00:02:30 of walltime (150 s of it head room)", "runtime up to 9-23:57:30 (long)"),
         (size(gpus=8), "8 GPUs on a node", "GPUs on a node up to 4 (gpu-h100s)"),
         (
             size(4, "500g", nodes=100),
-            "500.00 GB memory on a node",
+            "500.00 GB of memory on a node",
             "memory on a node up to 351.56 GB (gpu-h100s) or nodes up to 64 (medmem)",
         ),
     ],

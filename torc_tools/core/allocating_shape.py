@@ -193,7 +193,7 @@ def _most_nodes(partition: Partition) -> int:
     return partition.max_nodes or 1 << 62
 
 
-_WALLTIME = 3
+_MEMORY, _WALLTIME = 1, 3
 _MEASURES: tuple[_Measure, ...] = (
     ("CPUs on a node", lambda p: p.cpus_per_node, lambda n, _: n.num_cpus, str),
     ("memory on a node", lambda p: p.memory_bytes, lambda n, _: n.memory_bytes, units.human_bytes),
@@ -230,7 +230,7 @@ def _nowhere(partitions: Sequence[Partition], need: Need, asked: Asked, where: s
 def _wanted(number: int, need: Need, nodes: int, head: int) -> str:
     words, _, wants, write = _MEASURES[number]
     if number != _WALLTIME:
-        return f"{write(wants(need, nodes))} {words}"
+        return f"{write(wants(need, nodes))} {'of ' * (number == _MEMORY)}{words}"
     return f"{write(need.runtime_s)} of walltime" + (f" ({head} s of it head room)" if head else "")
 
 
