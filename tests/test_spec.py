@@ -70,6 +70,11 @@ FAULTS: list[tuple[str, Any, list[str]]] = [
         "execution_config.srun_termination_signal: not SIGNAL@SECONDS: 'TERM@x'"]),
     ("useless", spec(execution_config={"mode": "direct", "enable_cpu_bind": True}),
      ["execution_config.enable_cpu_bind: 'enable_cpu_bind' has no meaning with mode 'direct'"]),
+    ("one worker per node", spec(execution_config={"mode": "slurm"}, slurm_schedulers=[{"name": "s", "account": "a"}],
+        actions=[{"trigger_type": "on_workflow_start", "action_type": "schedule_nodes", "scheduler": "s", "scheduler_type": "slurm",
+                  "start_one_worker_per_node": True}]),
+     ["actions[0].start_one_worker_per_node: one worker for each node starts its jobs directly: "
+      "write mode 'direct' or 'auto'"]),
     ("override", spec(execution_config={"job_stdio_overrides": {"a": {"mod": "none"}}}),
      ["execution_config.job_stdio_overrides.a.mod: unknown key 'mod', did you mean 'mode'?"]),
     ("monitor", spec(resource_monitor={"granularity": "all", "sample_interval_seconds": 0}), [
@@ -89,7 +94,7 @@ FAULTS: list[tuple[str, Any, list[str]]] = [
     ("unknown scheduler", spec(actions=[{"trigger_type": "on_workflow_start", "action_type": "schedule_nodes",
                                          "scheduler": "s", "scheduler_type": "slurm"}]),
      ["actions[0].scheduler: unknown scheduler 's'"]),
-    ("unknown references", spec({"name": "a", "depends_on": ["b"], "resource_requirements": "r", "scheduler": "s",
+    ("unknown references", spec({"name": "a", "depends_on": ["b"], "resource_requirements": "r", "scheduler": "s", "scheduler_type": "slurm",
                                  "failure_handler": "h", "input_files": ["f"], "output_user_data": ["d"]}), [
         "jobs[0].resource_requirements: unknown resource requirements 'r'",
         "jobs[0].failure_handler: unknown failure handler 'h'", "jobs[0].scheduler: unknown scheduler 's'",
@@ -259,10 +264,9 @@ def test_keys_that_nothing_reads_are_said_once() -> None:
     assert notes(spec(
         {"name": "a", "supports_termination": True}, {"name": "b", "supports_termination": True},
         jobs_sort_method="none", enable_ro_crate=False,
-        execution_config={"mode": "slurm", "staggered_start": True, "recovery_script_timeout_seconds": 5},
+        execution_config={"mode": "direct", "srun_mpi": "pmix", "recovery_script_timeout_seconds": 5},
         resource_monitor={"enable": True, "generate_plots": True})) == [
-        "execution_config.mode: 'slurm' is ignored: torc-work starts jobs directly, not through srun",
-        "execution_config.staggered_start: 'staggered_start' is ignored: workers may start at once",
+        "execution_config.srun_mpi: 'srun_mpi' is ignored: with mode 'direct' no job is started by srun",
         "resource_monitor.enable: 'enable' is ignored, did you mean 'enabled'?",
         "resource_monitor.generate_plots: 'generate_plots' is ignored: torc 0.21 does so, too",
         "jobs_sort_method: 'jobs_sort_method' is ignored: jobs start by priority, then the larger one first",

@@ -265,13 +265,15 @@ def _execution(found: dict[str, Any], problems: Problems) -> None:
         config["stdio"] = checked(config["stdio"], STDIO, (*path, "stdio"), problems)
     for name, stdio in config.get("job_stdio_overrides", {}).items():
         checked(stdio if isinstance(stdio, dict) else {}, STDIO, (*path, "job_stdio_overrides", name), problems)
-    useless = {
-        "slurm": ("termination_signal", "sigterm_lead_seconds", "oom_exit_code"),
-        "direct": ("srun_termination_signal", "enable_cpu_bind", "srun_mpi"),
-    }
-    for key in useless.get(config.get("mode", ""), ()):
-        if config.get(key):
-            problems.add((*path, key), f"'{key}' has no meaning with mode '{config['mode']}'")
+    if config.get("mode") == "direct":
+        for key in ("srun_termination_signal", "enable_cpu_bind"):
+            if config.get(key):
+                problems.add((*path, key), f"'{key}' has no meaning with mode 'direct'")
+    if config.get("mode") == "slurm":
+        for number, action in enumerate(found.get("actions", ())):
+            if isinstance(action, dict) and action.get("start_one_worker_per_node"):
+                place = ("actions", number, "start_one_worker_per_node")
+                problems.add(place, "one worker for each node starts its jobs directly: write mode 'direct' or 'auto'")
     specignored.say(config, path, problems)
     found["execution_config"] = config
 

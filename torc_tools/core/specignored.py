@@ -5,20 +5,13 @@ from typing import Any
 
 from torc_tools.core.problems import Path, Problems
 
-_DIRECT = "torc-work starts jobs directly, not through srun"
 _IGNORED = {  # keys that torc knows and nothing here reads, with the reason
     "access_groups": "the store is a file with permissions",
     "compute_node_expiration_buffer_seconds": "torc 0.21 does so, too (see sigkill_headroom_seconds)",
     "compute_node_ignore_workflow_completion": "a worker ends when nothing is left that it could run",
     "compute_node_wait_for_healthy_database_minutes": "workers need no database",
-    "compute_node_min_time_for_new_jobs_seconds": "a job starts where its own runtime still fits",
     "jobs_sort_method": "jobs start by priority, then the larger one first",
     "enable_ro_crate": "no RO-Crate is written",
-    "staggered_start": "workers may start at once",
-    "srun_termination_signal": _DIRECT,
-    "enable_cpu_bind": _DIRECT,
-    "srun_mpi": _DIRECT,
-    "job_stdio_overrides": "write 'stdio' in the job",
     "generate_plots": "torc 0.21 does so, too",
     "supports_termination": "every job gets the termination signal",
     "identifier": "a file is known by its name",
@@ -28,8 +21,8 @@ _IGNORED = {  # keys that torc knows and nothing here reads, with the reason
 
 def say(found: Mapping[str, Any], path: Path, problems: Problems) -> None:
     """Note keys that nothing reads, each at its first place alone; false asks for nothing."""
-    if found.get("mode") == "slurm":
-        problems.note((*path, "mode"), f"'slurm' is ignored: {_DIRECT}")
+    if found.get("mode") == "direct" and found.get("srun_mpi"):
+        problems.note((*path, "srun_mpi"), "'srun_mpi' is ignored: with mode 'direct' no job is started by srun")
     for key, value in found.items():
         if key in _IGNORED and value is not False:
             problems.note((*path, key), f"'{key}' is ignored: {_IGNORED[key]}", once=True)
