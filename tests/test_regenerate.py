@@ -248,6 +248,18 @@ def test_sizes_are_read_as_slurm_does() -> None:
     ]  # fmt: skip
 
 
+def test_memory_0_of_a_scheduler_is_the_whole_node() -> None:
+    record = firsts(plan(facts(jobs((1, size()), scheduler=1), schedulers={1: {**OWN, "mem": 0}})))["mine"]
+    assert record["memory_bytes"] == 246_064 * 2**20
+
+
+def test_options_overrule_the_users_scheduler() -> None:
+    mine = facts(jobs((1, size()), scheduler=1), schedulers={1: OWN})
+    record = firsts(plan(mine, partition="long", walltime_s=7200, account="cli", max_parallel_jobs=3))["mine"]
+    kept = [record[key] for key in ("partition", "walltime", "account", "qos", "max_parallel_jobs")]
+    assert kept == ["long", "02:00:00", "cli", "high", 3]
+
+
 # What is queued already.
 
 
@@ -480,6 +492,14 @@ def test_no_pending_jobs_is_said(created) -> None:
     done = created()
     assert (done.returncode, records_of(done)) == (0, [])
     assert conftest.said(done) == ["torc-regenerate: no pending jobs in workflow 1: nothing to plan"]
+
+
+def test_a_canceled_workflow_needs_none(created) -> None:
+    execute("torc.db", "UPDATE workflow SET is_canceled = 1")
+    done = created()
+    assert (done.returncode, records_of(done)) == (0, [])
+    assert conftest.said(done)[0].startswith("torc-regenerate: workflow 1 is canceled: torc-reset -w 1")
+    assert records_of(created("1", "--include-job-ids", "1"))
 
 
 def test_what_fits_nowhere_is_said_and_ends_with_1_where_nothing_else_is_planned(created) -> None:

@@ -18,16 +18,20 @@ class Planned(NamedTuple):
     """A plan: its records, and the numbers of jobs that were left out.
 
     covered: jobs that live allocations will run. stuck: jobs below one that will not end by itself or fits nowhere.
+    is_canceled: the workflow is, and nothing was planned.
     """
 
     records: list[Record]
     pending: int
     covered: int
     stuck: int
+    is_canceled: bool = False
 
 
 def plan(facts: Facts, options: Options, profile: Profile) -> Planned:
-    """Plan the allocations of a workflow."""
+    """Plan the allocations of a workflow; for one that is canceled there are none."""
+    if facts.workflow.get("is_canceled"):
+        return Planned([], len(facts.jobs), 0, 0, is_canceled=True)
     pending = {job.job_id: job.slurm_scheduler_id for job in facts.jobs}
     groups, levels = _groups(facts, options, profile, pending)
     cover = Coverage(facts)

@@ -10,7 +10,9 @@ from torc_tools.records import Record
 
 def notes(planned: Planned, workflow_id: int) -> Iterator[str]:
     """Say what the records do not: why there are none, what they leave out."""
-    if not planned.pending:
+    if planned.is_canceled:
+        yield f"workflow {workflow_id} is canceled: torc-reset -w {workflow_id} --status canceled starts it again"
+    elif not planned.pending:
         yield f"no pending jobs in workflow {workflow_id}: nothing to plan"
     if planned.stuck:
         yield f"{_jobs(planned.stuck)} below one that is disabled, pending_failed or fits nowhere: not planned"

@@ -57,8 +57,9 @@ def plan(
 
 def gather(db: sqlite3.Connection, workflow_id: int, profile: Profile, tried: Tried = NOTHING) -> Facts:
     """Read what planning starts from. Raises Failure(66) for a job of `tried` that the workflow does not have."""
-    workflow = queries.workflow(db, workflow_id)
     more = tried.jobs
+    workflow = queries.workflow(db, workflow_id)
+    workflow["is_canceled"] = workflow["is_canceled"] and not more  # a reset starts it again
     if more and (absent := pending.missing(db, workflow_id, more)):
         raise Failure(exits.NO_INPUT, f"no such job in workflow {workflow_id}: '{absent[0]}'")
     sizes: dict[tuple[Any, ...], Size] = {}  # jobs share few sizes
