@@ -48,8 +48,7 @@ def environment() -> dict[str, str]:
 
 def get(db: sqlite3.Connection, allocation_id: int) -> Record:
     """Give an allocation as a row, `config` decoded."""
-    row = db.execute("SELECT * FROM allocation WHERE allocation_id = ?", (allocation_id,)).fetchone()
-    return {**dict(row), "config": orjson.loads(row["config"])}
+    return _decoded(db.execute("SELECT * FROM allocation WHERE allocation_id = ?", (allocation_id,)).fetchone())
 
 
 def rivals(db: sqlite3.Connection, record: Record) -> list[int]:
@@ -86,7 +85,8 @@ def held_by_other(row: Record) -> bool:
 
 def submitting(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
     """Give the allocations of a workflow whose answer from sbatch is not known."""
-    return allocations.of_workflow(db, workflow_id, ("submitting",))
+    query = "SELECT * FROM allocation WHERE workflow_id = ? AND status = 'submitting' ORDER BY allocation_id"
+    return [_decoded(row) for row in db.execute(query, (workflow_id,))]
 
 
 def left_running(words: Iterable[str]) -> list[int]:
@@ -143,6 +143,10 @@ def write_script(path: str, text: str) -> None:
     os.chmod(f"{path}.part", 0o755)  # noqa: S103  it holds no secret
     os.replace(f"{path}.part", path)
     crash.wrote()
+
+
+def _decoded(row: sqlite3.Row) -> Record:
+    return {**dict(row), "config": orjson.loads(row["config"])}
 
 
 def _pids() -> Iterator[int]:
