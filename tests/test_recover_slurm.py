@@ -214,9 +214,9 @@ def test_print_shows_what_runs_and_options_go_where_they_belong(torc: Torc, clus
     options = ("--account", "other", "--partition", "debug", "--walltime", "02:00:00", "-j", 2)
     done = torc("torc-recover", "--print", *options, 1)
     line = done.stdout.decode().strip()
-    assert line.endswith(
-        " | torc-apply | torc-reset && torc-regenerate --max-parallel-jobs=2 --walltime=PT2H --account=other"
-        " --partition=debug 1 | torc-submit"
+    assert line.endswith(  # nothing grows past the largest node, or the walltime less what an allocation itself needs
+        " --runtime-multiplier 1.4 --max-memory 4000m --max-runtime PT1H57M | torc-apply | torc-reset"
+        " && torc-regenerate --max-parallel-jobs=2 --walltime=PT2H --account=other --partition=debug 1 | torc-submit"
     )
     tried = torc("torc-recover", "--print", "--dry-run", 1).stdout.decode()
     assert tried.endswith(" | torc-apply --dry-run | torc-reset --dry-run --force | torc-regenerate --dry-run\n")
@@ -226,6 +226,21 @@ def test_print_shows_what_runs_and_options_go_where_they_belong(torc: Torc, clus
     assert (cluster.jobs()[-1]["account"], cluster.jobs()[-1]["given"]["time"]) == ("other", "02:00:00")
     over(cluster)
     assert settled(torc) == DONE
+
+
+@pytest.mark.parametrize(("option", "value", "status"), [("--partition", "nowhere", 66), ("--walltime", "00:00:30", 1)])
+def test_what_cannot_be_planned_is_said_before_anything_is_changed(
+    torc: Torc, cluster: Cluster, oomed: Path, option: str, value: str, status: int
+) -> None:
+    settled(torc)
+    before = street.limits(), street.statuses(), street.query("SELECT count(*) FROM change")
+    done = torc("torc-recover", option, value, 1)
+    assert done.returncode == status, said(done)
+    assert said(done)[-1].endswith(": nothing was changed"), said(done)
+    assert (street.limits(), street.statuses(), street.query("SELECT count(*) FROM change")) == before
+    cluster.knob("scontrol", "unable")
+    done = torc("torc-recover", 1)
+    assert (done.returncode, said(done)[-1].endswith(": nothing was changed")) == (69, True)
 
 
 def test_no_run_stops_after_the_reset_and_the_next_goes_on(torc: Torc, cluster: Cluster, oomed: Path) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from torc_tools.flows import recovery_once, recovery_options, recovery_preview, recovery_steps
+from torc_tools.flows import recovery_limits, recovery_once, recovery_options, recovery_preview, recovery_steps
 from torc_tools.shell import lease, options, stream
 
 PROG = "torc-recover"
@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return recovery_once.show(recovery_options.shown(args), restart=not args.no_run)
     request = recovery_options.request(args)
     seen = recovery_steps.look(request)
-    request = recovery_options.placed(request, args, seen.engine)
+    request = recovery_limits.capped(recovery_options.placed(request, args, seen.engine))
     recovery_options.same_folder(args.output_dir, seen.workflow)
     if args.dry_run:
         return recovery_preview.preview(request, restart=not args.no_run)

@@ -8,7 +8,7 @@ from torc_tools import exits
 from torc_tools.core import recovery_text
 from torc_tools.core.recovery_text import Plan, say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_steps, recovery_submit
+from torc_tools.flows import recovery_limits, recovery_steps, recovery_submit
 from torc_tools.flows.recovery_steps import Done, Request, Voice
 from torc_tools.shell import lease, output, pipeline, stream
 
@@ -79,8 +79,10 @@ def _with_plan(request: Request, voice: Voice, raw: bytes, path: str | None, *, 
     say_all(stream.say, recovery_text.proposals(found, dry_run=False))
     if not counts.again:
         return _nothing(request, voice, counts, path, restart=restart)
-    stream.say(f"Resetting {counts.again} job(s) for retry...")
     try:
+        if restart and request.engine == "slurm":
+            recovery_limits.check(request, voice, found)
+        stream.say(f"Resetting {counts.again} job(s) for retry...")
         done = recovery_steps.carry_out(request, voice, raw)
     except Failure as failure:
         raise Failure(failure.status, failure.message + (f"; the plan is kept in '{path}'" if path else "")) from None

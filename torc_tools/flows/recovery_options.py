@@ -6,7 +6,7 @@ import os
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_steps
+from torc_tools.flows import recovery_limits, recovery_steps
 from torc_tools.flows.recovery_steps import Request
 from torc_tools.shell import options
 
@@ -86,6 +86,8 @@ def request(args: argparse.Namespace) -> Request:
         hook_timeout_s=args.hook_timeout,
         run_options=limits,
         plan_options=plan,
+        partition=args.partition,
+        walltime_s=args.walltime,
         dry_run=getattr(args, "dry_run", False),
     )
 
@@ -94,7 +96,7 @@ def shown(args: argparse.Namespace) -> Request:
     """Give the request for --print: of a workflow that cannot be looked at it is assumed that it runs here."""
     made = request(args)
     with contextlib.suppress(Failure):
-        return made._replace(engine=recovery_steps.look(made).engine)
+        return recovery_limits.capped(made._replace(engine=recovery_steps.look(made).engine))
     return made
 
 

@@ -35,6 +35,8 @@ class Request(NamedTuple):
     hook_timeout_s: int = 3600
     run_options: Sequence[str] = ()  # of torc-run
     plan_options: Sequence[str] = ()  # of torc-regenerate
+    partition: str | None = None  # that they name, and the walltime
+    walltime_s: int | None = None
     engine: str = "local"  # or "slurm": what the workflow goes on with
     dry_run: bool = False
 

@@ -16,9 +16,10 @@ UNSENT = "planned", "submitting", "canceled"
 
 
 class Sent(NamedTuple):
-    """What came of a submission: the lines that the stages wrote, and how the first that failed ended."""
+    """What came of a submission: the lines that the stages wrote, how many allocations it brought, what went wrong."""
 
     lines: list[bytes]
+    allocations: int
     failure: Failure | None
 
 
@@ -34,8 +35,8 @@ def send(request: Request, voice: Voice, *, rest: bool = False) -> Sent:
     if made or not ran.status:
         say_all(voice.say, recovery_text.submitted(made))
     if not ran.status:
-        return Sent(lines, None)
-    return Sent(lines, Failure(ran.status, f"'{ran.stage}' failed with exit code {ran.status}"))
+        return Sent(lines, len(made), None)
+    return Sent(lines, len(made), Failure(ran.status, f"'{ran.stage}' failed with exit code {ran.status}"))
 
 
 def _rest_stage(request: Request) -> list[str]:

@@ -9,7 +9,7 @@ from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_steps, recovery_submit, watch_look
+from torc_tools.flows import recovery_limits, recovery_steps, recovery_submit, watch_look
 from torc_tools.flows.recovery_steps import Request, Voice
 from torc_tools.flows.watch_look import View
 from torc_tools.shell import lease, liveness, pipeline, waking, watchlog, watchstate
@@ -201,12 +201,13 @@ def _start(
 def _submit(watcher: Watch, state: dict[str, Any], memory: pace.Memory, *, rest: bool) -> Pause:
     """Submit allocations. Slurm may be down: then that is said, and the next look tries it again."""
     watcher.log.say("Regenerating Slurm schedulers and submitting...")
-    failure = recovery_submit.send(watcher.request, watcher.voice, rest=rest).failure
+    sent = recovery_submit.send(watcher.request, watcher.voice, rest=rest)
+    failure = sent.failure
     if failure and failure.status not in recovery_submit.AGAIN:
         raise failure
     if failure:
         watcher.log.say(f"torc-watch: {failure.message}; trying again at the next poll")
-    elif watcher.policy.auto_schedule:
+    elif sent.allocations and watcher.policy.auto_schedule:
         watcher.log.say("Auto-schedule: Successfully submitted new allocations")
     _keep(watcher, state, None if failure else memory)
     return Pause(watcher.policy.poll_s, (), allocations=not failure)
@@ -220,6 +221,7 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
     say(f"Workflow {request.workflow_id} is complete")
     say_all(say, recovery_text.failures(seen.counts))
     say_all(say, ["", recovery_text.attempt(step.attempt, watcher.policy.max_retries), ""])
+    request = recovery_limits.capped(request)
     raw = recovery_steps.planned(request, watcher.voice)
     found = recovery_steps.adjustments(raw)
     counts = recovery_text.plan(found)
@@ -254,7 +256,8 @@ def _still_nothing(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> bo
     """Say whether a step before has told that nothing is recoverable, and that still holds: it is told once."""
     if not watcher.once or state.get("told") != ["nothing", seen.progress]:
         return False
-    raw = pipeline.run(*recovery_steps.plan_stages(watcher.request), hear=watcher.voice.hear).checked()
+    request = recovery_limits.capped(watcher.request)
+    raw = pipeline.run(*recovery_steps.plan_stages(request), hear=watcher.voice.hear).checked()
     return not recovery_steps.counted(raw).again
 
 
