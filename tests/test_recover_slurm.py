@@ -269,7 +269,8 @@ def test_the_second_recovery_at_once_is_told_who_holds_it_and_one_killed_is_gone
     cluster.knob("sbatch", "hang")
     first = subprocess.Popen([*command("torc-recover"), "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        waiting.until(lambda: live() > 0, "the submission to begin")
+        sending = "SELECT 1 FROM allocation WHERE status = 'submitting'"
+        waiting.until(lambda: street.query(sending), "the submission to begin")
         second = torc("torc-recover", 1)
         assert (second.returncode, "is held by torc-recover" in said(second)[0]) == (75, True)
     finally:
