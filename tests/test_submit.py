@@ -466,6 +466,8 @@ def test_cancel_finds_what_was_being_submitted(torc, fake, store_file) -> None:
     assert b"torc-cancel 1" in down.stderr
     assert statuses(store_file)[0] == ("submitting", None)
     fake.write(down=[])
+    refused = torc("submit", "-w", 1)
+    assert (refused.returncode, statuses(store_file)[0]) == (exits.DATA, ("submitting", None))
     assert torc("cancel", 1).returncode == 0
     assert (fake.live(), statuses(store_file)[0]) == ([], ("canceled", "101"))
 

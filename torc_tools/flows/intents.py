@@ -39,7 +39,8 @@ def _note(db: sqlite3.Connection, workflow: Record, wanted: list[Record]) -> dic
     new = [record for record in wanted if record["token"] not in rows]
     if new:
         _refuse(db, workflow, new[0])
-        _cancel_unsent(db, [row for row in rows.values() if row["plan"] not in plans])
+        if None not in plans:
+            _cancel_unsent(db, [row for row in rows.values() if row["plan"] not in plans])
     found = {record["token"]: rows[record["token"]]["allocation_id"] for record in wanted if record["token"] in rows}
     for record in new:
         if record["token"] not in found:

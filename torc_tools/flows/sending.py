@@ -13,7 +13,7 @@ from torc_tools.records import Record
 from torc_tools.shell import crash, layout, manifest, slurm, spawn, store, submissions
 from torc_tools.shell.asking import Answer
 
-_CERTAIN = (0.0, 0.3)  # when to look, in seconds, where sbatch ended by itself and said that it failed
+_CERTAIN = (0.0, 0.3)  # when to look, in seconds, where sbatch said that Slurm refused the job
 _DOUBTFUL = (0.0, 0.5, 1.5, 3.0)  # where it may still be under way
 _DAY_S = 86400.0
 _KILL_S = 5.0
@@ -97,7 +97,7 @@ class Sender:
 def look(workflow: Record, row: Record, *, certain: bool = False) -> str | None:
     """Look for an allocation by its token, several times; give the Slurm job, None: Slurm answers, and has none.
 
-    `certain` where sbatch came to its end by itself, so that nothing is under way any more. Raises Unavailable where
+    `certain` where sbatch said that Slurm refused it, so that nothing is under way any more. Raises Unavailable where
     Slurm gives no answer: whether it has it is not known.
     """
     name = sbatch.job_name(row["config"], row["allocation_id"], workflow["token"])
@@ -154,8 +154,9 @@ def end_sbatch(workflow: Record, row: Record) -> None:
 
 
 def _certain(answer: Answer) -> bool:
-    """Say whether sbatch came to its end by itself and failed, Slurm having answered it."""
-    return 0 < (answer.returncode or 0) < 128 and not slurm.no_answer(answer.stderr)
+    """Say whether sbatch itself says that Slurm refused the job; a wrapper around it may fail for any reason."""
+    words = "Batch job submission failed" in answer.stderr or "sbatch: fatal:" in answer.stderr
+    return words and (answer.returncode or 0) > 0 and not slurm.no_answer(answer.stderr)
 
 
 def _words(answer: Answer) -> str:

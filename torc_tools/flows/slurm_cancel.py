@@ -25,7 +25,7 @@ def stop(db: sqlite3.Connection, workflow: Record, grace_s: float) -> None:
     """End the allocations of a workflow whose cancel file is written. Raises Failure(69) where Slurm is silent."""
     workflow_id = workflow["workflow_id"]
     deadline = time.monotonic() + grace_s
-    unknown = _settle_submitting(db, workflow)
+    unknown = _settle_submitting(db, workflow, deadline)
     rows = allocations.live(db, workflow_id)
     ids = [row["slurm_job_id"] for row in rows if row["slurm_job_id"]]
     if ids:
@@ -44,10 +44,11 @@ def stop(db: sqlite3.Connection, workflow: Record, grace_s: float) -> None:
         raise Failure(exits.TEMPORARY, text)
 
 
-def _settle_submitting(db: sqlite3.Connection, workflow: Record) -> list[int]:
-    """Find out whether Slurm has what was being submitted; give what living submitters still have in hand."""
+def _settle_submitting(db: sqlite3.Connection, workflow: Record, deadline: float) -> list[int]:
+    """Find out whether Slurm has what was being submitted; give what a living submitter has in hand too long."""
+    _until(lambda: not any(map(submissions.held_by_other, _submitting(db, workflow))), deadline)
     held = []
-    for row in submissions.submitting(db, workflow["workflow_id"]):
+    for row in _submitting(db, workflow):
         if submissions.held_by_other(row):
             held.append(row["allocation_id"])
             continue
@@ -57,6 +58,10 @@ def _settle_submitting(db: sqlite3.Connection, workflow: Record) -> list[int]:
         with store.transaction(db):
             submissions.settle(db, submissions.get(db, row["allocation_id"]), _COMMAND, "torc-cancel", **after)
     return held
+
+
+def _submitting(db: sqlite3.Connection, workflow: Record) -> list[Record]:
+    return submissions.submitting(db, workflow["workflow_id"])
 
 
 def _until(happened: Callable[[], bool], deadline: float) -> None:

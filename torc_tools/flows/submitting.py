@@ -74,7 +74,7 @@ class _Batch:
         if not self._open:
             return
         if not self._dry_run:
-            stopping.admit(self._workflow)
+            self._admit()
             self._tell_again()
         for place, allocation_id in enumerate(self._open):
             after = self._after(allocation_id)
@@ -133,6 +133,15 @@ class _Batch:
     @property
     def _id(self) -> int:
         return int(self._workflow["workflow_id"])
+
+    def _admit(self) -> None:
+        """Let workers in, unless the workflow is canceled: a torc-cancel writes its file once the store says so."""
+        with store.transaction(self._db):
+            self._workflow = queries.workflow(self._db, self._id)
+            if self._workflow["is_canceled"]:
+                text = f"workflow {self._id} is canceled: 'torc-cancel {self._id}' settles what was being submitted"
+                raise Failure(exits.DATA, text)
+            stopping.admit(self._workflow)
 
     def _tell_again(self) -> None:
         """Tell workers of what was submitted when its submitter was killed before it could."""
