@@ -102,6 +102,7 @@ LATE = {"exec_s": HOUR - 1}
         ({"slurm_state": "FAILED", "slurm_exit_code": "0:125"}, ("oom", "certain")),
         ({"slurm_state": "FAILED", "slurm_exit_code": "0:53"}, ("launch_fail", "certain")),
         ({"slurm_state": "CANCELLED", "slurm_exit_code": "0:9"}, ("orphan", "certain")),
+        ({"slurm_state": "CANCELLED", "slurm_exit_code": "0:53"}, ("orphan", "certain")),  # its srun was killed
         ({}, ("orphan", "certain")),
     ],
 )  # fmt: skip
@@ -115,12 +116,12 @@ def test_what_became_of_the_allocation_says_nothing_of_a_job_that_ended_before()
 
 
 def test_the_evidence_tells_what_slurm_said():
-    facts = {"slurm_state": "CANCELLED", "slurm_exit_code": "0:9", "allocation_state": "CANCELLED by 0"}
+    facts = {"slurm_state": "CANCELLED", "slurm_exit_code": "0:9", "allocation_state": "FAILED"}
     facts |= {"allocation_exit_code": "0:53", "canceled_by": "root", "accounting": "pending", "reason": "lost"}
     found = diagnose(result(states.LOST_CODE, **facts))["evidence"]
     assert [each["fact"] for each in found if each["source"] == "slurm"] == [
         "state CANCELLED, exit code 0:9",
-        "allocation CANCELLED by 0, exit code 0:53",
+        "allocation FAILED, exit code 0:53",
         "an output file could not be opened: a missing folder, a quota, a dead mount",
         "it was canceled by root",
         "accounting is pending",

@@ -114,6 +114,8 @@ def test_words_of_the_verdict():
     held = verdict([waiting(7, "PENDING", "launch failure limit exceeded requeued held")], None)
     assert (held.is_held, held.reason) == (True, "launch failure limit exceeded requeued held")
     assert verdict([waiting(7, "SPECIAL_EXIT")], None).is_held
+    assert verdict([waiting(7, "PENDING", "job requeued in held state")], None).is_held
+    assert verdict([waiting(7, "PENDING", "JobHeldUser")], None).is_held
     assert not verdict([waiting(7, "PENDING", "Resources")], None).is_held
     running = verdict([RUNNING], None)
     assert (running.reason, running.started_at) == (None, NOW - 3900)

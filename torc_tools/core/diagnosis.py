@@ -160,7 +160,7 @@ def _slurm_says(case: Case) -> Verdict | None:
         return "unknown", "weak"
     if word == "CANCELLED" and " by " in str(case.slurm):
         return "canceled", "likely"
-    if case.slurm_exit in slurmverdicts.LAUNCH:
+    if word == "FAILED" and case.slurm_exit in slurmverdicts.LAUNCH:
         return "launch_fail", "certain"
     if word == "TIMEOUT" and not case.near_runtime() and (case.reason == "allocation_end" or _cut_off(case)):
         return "allocation_end", "certain"

@@ -14,7 +14,7 @@ HELD = frozenset({"REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})  # Slurm has
 AGAIN = frozenset({"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REQUEUED", "REVOKED"})  # it may be queued again at once
 FAR = frozenset({"NODE_FAIL", "BOOT_FAIL", "REVOKED"})  # processes may live on where Slurm cannot see them
 SKEW_S = 20.0  # how far a node's clock may be behind the controller's
-_HELD_REASON = "requeued held"  # "launch failure limit exceeded requeued held", "job requeued in held state"
+_HELD_REASON = "held"  # JobHeldUser, "job requeued in held state", "launch failure limit exceeded requeued held"
 
 
 class Life(NamedTuple):
@@ -133,7 +133,7 @@ def _by_accounting_alone(past: Sequence[Life]) -> Verdict:
 
 def _by_queue(row: QueueRow, past: Sequence[Life]) -> Verdict:
     kind = slurmtext.classify(word(row.state))
-    held = word(row.state) in HELD or _HELD_REASON in (row.reason or "")
+    held = word(row.state) in HELD or _HELD_REASON in (row.reason or "").lower()
     if kind == "queued" or held:
         why = row.reason if row.reason and row.reason != "None" else None
         return Verdict("queued", row.state, why or (row.state if held else None), gone="silent", is_held=held)

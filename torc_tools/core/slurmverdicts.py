@@ -36,7 +36,7 @@ ALLOCATION: dict[str, Verdict] = {  # the word for an allocation that took a job
     **dict.fromkeys(slurmvalues.ACTIVE, ("orphan", "likely")),
     **dict.fromkeys(slurmvalues.QUEUED, ("interrupted", "certain")),  # put back into the queue
 }
-LAUNCH = {  # signals that are none: slurmd's own errors, as they come through the code of an exit
+LAUNCH = {  # signals that are none: slurmd's own errors, as they come through the code of an exit, where it FAILED
     "0:52": "the script could not be executed",
     "0:53": "an output file could not be opened: a missing folder, a quota, a dead mount",
     "0:54": "the prolog failed, or the node could not start it",
@@ -63,6 +63,6 @@ def evidence(step: Word, allocation: Word, told: Mapping[str, str | None]) -> li
         for name, (state, code) in (("state ", step), ("allocation ", allocation))
         if state
     ]
-    found += [LAUNCH[code] for _, code in (step, allocation) if code in LAUNCH]
+    found += [LAUNCH[code] for state, code in (step, allocation) if code in LAUNCH and word(state) == "FAILED"]
     kept = {key: value for key, value in told.items() if value and (key, value) != ("accounting", "final")}
     return [*found, *(TOLD[key].format(value) for key, value in kept.items())]
