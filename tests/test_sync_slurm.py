@@ -276,6 +276,17 @@ def test_without_slurmdbd_the_controller_is_enough_and_accounting_follows_later(
     assert sync(torc)["slurm"] == {"squeue": "not_asked", "sacct": "not_asked"}
 
 
+def test_a_cause_that_accounting_is_late_with_is_waited_for(torc, work_dir, allocated, fake):
+    work(work_dir, started(4))
+    fake.says("squeue", squeue(waiting(7, "FAILED")))
+    fake.says("sacct", sacct(account("7", "RUNNING"), step(4, "RUNNING")))
+    (fake.folder / "later").write_text(sacct(account("7", "FAILED", "0:9"), step(4, "OUT_OF_MEMORY", "0:125")))
+    fake.does("sacct", f"cat '{fake.folder}/sacct.out'; cp '{fake.folder}/later' '{fake.folder}/sacct.out'")
+    assert sync(torc)["slurm_jobs_failed"] == 1
+    assert len(fake.asked("sacct")) == 2
+    assert diagnosed(torc) == {"bug": ("oom", "certain")}
+
+
 def test_a_slurm_without_accounting_is_not_asked_for_ever(torc, work_dir, allocated, fake):
     work(work_dir, started(1), ended(1))
     fake.says("squeue", squeue(waiting(7, "COMPLETED")))
@@ -352,6 +363,7 @@ def test_queued_allocations_with_nothing_left_to_run_are_canceled(torc, allocate
 def test_a_dry_run_asks_and_leaves_every_byte(torc, work_dir, allocated, fake):
     work(work_dir, started(4))
     fake.says("squeue", squeue(waiting(7, "TIMEOUT")))
+    fake.says("sacct", sacct(account("7", "TIMEOUT")))
     before = allocated.read_bytes()
     assert sync(torc, "-n")["slurm_jobs_failed"] == 1
     assert allocated.read_bytes() == before
@@ -361,8 +373,24 @@ def test_a_worker_by_hand_in_a_slurm_job_of_its_own_is_asked_for_too(torc, work_
     path = work(work_dir, started(4), job="8")
     path.write_text(path.read_text().replace('"allocation_id": 1', '"allocation_id": null'))
     fake.says("squeue", squeue(waiting(7, "PENDING"), waiting(8, "CANCELLED")))
+    fake.says("sacct", sacct(account("8", "CANCELLED")))
     assert sync(torc)["slurm_jobs_failed"] == 1
     assert "--jobs=7,8" in fake.asked("squeue")[0]
+
+
+def test_what_a_dead_submitter_sent_is_found_by_its_token(torc, allocated, fake):
+    token = "0f" * 16
+    config = json.dumps({"group": "small", "singleton": False})
+    columns = "workflow_id, kind, status, token, created_at, submitted_at, config, hostname, pid, pid_start"
+    values = f"1, 'slurm', 'submitting', '{token}', 5, 5, '{config}', '{os.uname().nodename}', {2**22 - 1}, 1"
+    execute(allocated, f"INSERT INTO allocation ({columns}) VALUES ({values})")
+    rows = waiting(7, "PENDING"), waiting(8, "PENDING", NAME=f"torc_wf1_a2_{token[:8]}", COMMENT=f"torc:{token}")
+    fake.says("squeue", squeue(*rows))
+    sync(torc, "-n")
+    assert execute(allocated, "SELECT status FROM allocation WHERE allocation_id = 2") == [("submitting",)]
+    sync(torc)
+    query = "SELECT status, slurm_job_id, slurm_state, pid FROM allocation WHERE allocation_id = 2"
+    assert execute(allocated, query) == [("queued", "8", "PENDING", None)]
 
 
 def test_statistics_of_steps(torc, work_dir, allocated, fake):

@@ -168,9 +168,17 @@ def gone(
         if former or verdict.gone == "silent" or (verdict.gone == "no" and worker.is_dead and verdict.status):
             if is_silent:
                 found[worker.name] = former and verdict.status in ("queued", "active")
-        elif verdict.gone == "sure":
+        elif verdict.gone == "sure" and (is_silent or not lags(worker, answers)):
             found[worker.name] = False
     return found
+
+
+def lags(worker: Worker, answers: Answers) -> bool:
+    """Say whether accounting answers but does not have the end of a worker's allocation yet: it tells the causes."""
+    if answers.lives is None:
+        return False
+    life = life_of(worker, answers.lives.get(worker.slurm_job_id, []))
+    return life is None or not is_closed(life.job)
 
 
 def _is_former(worker: Worker, verdict: Verdict, answers: Answers) -> bool:

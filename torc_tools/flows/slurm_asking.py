@@ -7,10 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from torc_tools.core import reconciling, sbatch
-from torc_tools.core.reconciling import Answers, Worker
+from torc_tools.core.reconciling import Answers, Life, Worker
 from torc_tools.flows import sending
 from torc_tools.records import Record
 from torc_tools.shell import accounting, allocations, liveness, slurm, stream, submissions, workers
+
+_PAUSES_S = (0.5, 1.0, 1.5, 2.0)  # a record takes some five seconds to get to accounting
 
 
 class Asked(NamedTuple):
@@ -38,6 +40,8 @@ def ask(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> Asked:
     wanted = _unsettled(ids, queue, waiting) | {each["slurm_job_id"] for each in accounting.pending(db, workflow_id)}
     text, trouble = _answer("sacct", slurm.sacct, sorted(wanted, key=_age), words) if wanted else (None, "")
     past = reconciling.lives(text)
+    if queue is not None and past is not None:
+        past.update(_caught_up(Answers(queue, past), waiting, words))
     return Asked(
         Answers(queue, past), frozenset(ids), frozenset(wanted), words, found, "storage is disabled" in trouble, dry_run
     )
@@ -46,6 +50,28 @@ def ask(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> Asked:
 def unended(db: sqlite3.Connection, workflow: Record) -> list[Worker]:
     """Give the workers in Slurm jobs that have not said their end."""
     return [Worker(*(row[key] for key in Worker._fields)) for row in workers.in_slurm(db, workflow)]
+
+
+def _caught_up(answers: Answers, waiting: Iterable[Worker], words: Record) -> Mapping[str, list[Life]]:
+    """Ask accounting a few times more for allocations that the controller says are over, with jobs that need a cause.
+
+    It is some seconds late; what it does not have by then is waited for by the next torc-sync.
+    """
+    found: dict[str, list[Life]] = {}
+    queue = answers.queue or {}
+    over = [
+        each for each in waiting if each.slurm_job_id in queue and reconciling.is_over(queue[each.slurm_job_id].state)
+    ]
+    for pause_s in _PAUSES_S:
+        late = [each for each in over if reconciling.lags(each, Answers(queue, {**(answers.lives or {}), **found}))]
+        if not late:
+            break
+        time.sleep(pause_s)
+        text, _ = _answer("sacct", slurm.sacct, sorted({each.slurm_job_id for each in late}, key=_age), words)
+        if text is None:
+            break
+        found |= reconciling.lives(text) or {}
+    return found
 
 
 def _find(db: sqlite3.Connection, workflow: Record, words: Record) -> dict[int, str]:
