@@ -40,6 +40,7 @@ class Allocation(NamedTuple):
     nodes: dict[str, Capacity]
     in_step: bool  # this worker itself was started by srun
     has_gpus: bool
+    knows_memory: bool  # the environment says how much there is
     end_at: float | None
     restart_count: int
 
@@ -89,12 +90,26 @@ def allocation(environ: Mapping[str, str], cpus: int, memory_bytes: int, gpus: i
     if per_node or len(counts) != len(names):
         counts = [_count(environ, "SLURM_CPUS_ON_NODE", cpus)] * len(names)
     have = _count(environ, "SLURM_GPUS_ON_NODE", gpus)
+    memory = [_memory(environ, number) for number in counts]
     nodes = {
-        name: Capacity(number, _memory(environ, number) or memory_bytes, have, None)
-        for name, number in zip(names, counts, strict=True)
+        name: Capacity(number, size or memory_bytes, have, None)
+        for name, number, size in zip(names, counts, memory, strict=True)
     }
     end_at = slurmvalues.moment(environ.get("SLURM_JOB_END_TIME", ""))
-    return Allocation(job_id, nodes, in_step, have > 0, end_at, _count(environ, "SLURM_RESTART_COUNT", 0))
+    restarts = _count(environ, "SLURM_RESTART_COUNT", 0)
+    return Allocation(job_id, nodes, in_step, have > 0, all(memory), end_at, restarts)
+
+
+def completed(found: Allocation, job: Mapping[str, str]) -> Allocation:
+    """Give an allocation with what `scontrol show job` says besides: its end, and the memory of a node."""
+    end_at = found.end_at or slurmvalues.moment(job.get("EndTime", ""))
+    match = re.search(r"\bmem=([^,]+)", job.get("AllocTRES") or job.get("TRES") or "")
+    size = slurmvalues.size(match[1]) if match else None
+    count = slurmvalues.number(job.get("NumNodes", "")) or len(found.nodes)
+    if size is None or found.knows_memory:
+        return found._replace(end_at=end_at)
+    nodes = {name: node._replace(memory_bytes=size // count) for name, node in found.nodes.items()}
+    return found._replace(end_at=end_at, nodes=nodes)
 
 
 def _memory(environ: Mapping[str, str], cpus: int) -> int | None:

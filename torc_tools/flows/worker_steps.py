@@ -83,8 +83,8 @@ class StepAttempt(Attempt):
         words = srun.command(line, f"{self.desk.stem(job, self.attempt_id)}.sh")
         return srun.start(steps.argv(step, self._out, words), env, self._words)
 
-    def _grown(self) -> trees.Tree:
-        tree = srun.StepTree(self.pid, self._mark)
+    def _grown(self) -> srun.StepTree:
+        tree = srun.StepTree(self.pid, self._mark, self._around.allocation.job_id)
         self._around.finder.want(tree)
         return tree
 
@@ -194,7 +194,7 @@ class StepAttempt(Attempt):
                 self.stop_reason = outcome.MEMORY
             elif self._warned_for:
                 self.stop_reason = self._warned_for
-        super()._over(exit_code, rusage)
+        super()._over(128 - exit_code if self._said.by_signal and exit_code > 128 else exit_code, rusage)
         self._words.close()
 
     def _not_made(self, result: Outcome, *, again: bool) -> None:
@@ -208,7 +208,10 @@ class StepAttempt(Attempt):
         if self.stop_reason is None:
             self.refused = f"could not be started as a step: {self._said.words or 'srun gave no reason'}"
         else:
-            result = outcome.outcome(result.return_code, self.stop_reason, self.desk.policy.codes)
+            result = Outcome(
+                states.CANCELED if self.stop_reason == outcome.CANCELED else states.TERMINATED, *result[1:]
+            )
+            result = result._replace(reason=self.stop_reason)
         ended = self._ended(result, 0.0)
         ended["log_tail"] = self._said.words
         self._words.close()
@@ -227,8 +230,7 @@ class StepAttempt(Attempt):
             self._said = self._said._replace(words=error.strerror)
             self._not_made(Outcome(states.FAILED, 1, "launch_failed"), again=True)
             return
-        self._tree = srun.StepTree(self.pid, self._mark)
-        self._around.finder.want(self._tree)
+        self._tree = self._grown()
         self.desk.loop.child(self.pid, self._over)
 
     def _used_time(self) -> float:

@@ -24,6 +24,8 @@ def terms(args: argparse.Namespace, policy: Policy) -> Terms:
     """Give the terms of a worker. Raises Failure(69) for mode slurm where there is no srun, or no allocation."""
     gpus = machine.gpus(os.environ)
     around = steps.allocation(os.environ, machine.num_cpus(), machine.memory_bytes(), len(gpus))
+    if around is not None and (around.end_at is None or not around.knows_memory):
+        around = _told(around)
     mode = args.mode or policy.mode
     stepped = mode == "slurm" or (mode == "auto" and around is not None and not around.in_step and srun.available())
     if stepped and (around is None or not srun.available()):
@@ -44,18 +46,20 @@ def terms(args: argparse.Namespace, policy: Policy) -> Terms:
         around = around._replace(nodes=nodes)
         surroundings = Surroundings(around, srun.Finder(), end, headroom)
         return Terms(_sum(args, list(nodes.values())), [], end, stop_at, near, surroundings, now)
-    capacity, names = _here(args, gpus)
+    name = os.environ.get("SLURMD_NODENAME", "")
+    own = None if around is None else around.nodes.get(name) or next(iter(around.nodes.values()))
+    capacity, names = _here(args, gpus, own)
     return Terms(capacity, names, end, stop_at, near, None, now)
 
 
-def _here(args: argparse.Namespace, gpus: list[str]) -> tuple[Capacity, list[str]]:
-    """Give the room on this machine, and the GPUs by name."""
+def _here(args: argparse.Namespace, gpus: list[str], node: Capacity | None) -> tuple[Capacity, list[str]]:
+    """Give the room on this machine, which in an allocation is what Slurm gave of it, and the GPUs by name."""
     if args.num_gpus is not None:
         gpus = (gpus + [str(number) for number in range(args.num_gpus) if str(number) not in gpus])[: args.num_gpus]
     counted = args.max_parallel_jobs is not None
     capacity = Capacity(
-        args.num_cpus or (None if counted else machine.num_cpus()),
-        args.memory or (None if counted else machine.memory_bytes()),
+        args.num_cpus or (None if counted else node.num_cpus if node else machine.num_cpus()),
+        args.memory or (None if counted else node.memory_bytes if node else machine.memory_bytes()),
         args.num_gpus if args.num_gpus is not None else None if counted else len(gpus),
         args.max_parallel_jobs,
     )
@@ -85,22 +89,21 @@ def _end(args: argparse.Namespace, around: steps.Allocation | None, now: float) 
         ends.append(now + float(args.time_limit))
     elif args.end_time is not None:
         ends.append(now + float(args.end_time) - time.time())
-    if around is not None and (end_at := around.end_at or _asked(around.job_id)):
-        ends.append(now + end_at - time.time())
+    if around is not None and around.end_at is not None:
+        ends.append(now + around.end_at - time.time())
     return min(ends, default=None)
 
 
-def _asked(job_id: str) -> float | None:
-    """Ask Slurm once when the allocation ends."""
+def _told(around: steps.Allocation) -> steps.Allocation:
+    """Ask Slurm once for what the environment does not say: when the allocation ends, what memory its nodes have."""
     from torc_tools.core import slurmtext
     from torc_tools.shell import slurm
 
     try:
-        rows = slurmtext.queue(slurm.squeue([job_id]))
+        return steps.completed(around, slurmtext.job(slurm.job(around.job_id)))
     except Failure as failure:
-        stream.say(f"torc-work: cannot ask Slurm for the end of job {job_id}: {failure}")
-        return None
-    return next((row.end_s for row in rows if row.job_id == job_id), None)
+        stream.say(f"torc-work: cannot ask Slurm for the end of job {around.job_id}: {failure}")
+        return around
 
 
 def _near(args: argparse.Namespace, around: steps.Allocation | None, stop_at: float | None) -> float:

@@ -63,10 +63,11 @@ def command(line: str, path: str) -> list[str]:
 class StepTree(trees.Tree):
     """The processes of one step on this machine. `found` says whether any was ever seen."""
 
-    def __init__(self, srun: int, mark: bytes) -> None:
-        """Take the pid of the srun, and the mark that the step's processes have in their environment."""
+    def __init__(self, srun: int, mark: bytes, slurm_job_id: str) -> None:
+        """Take the pid of the srun, and what the step's processes have in their environment."""
         super().__init__(srun)
         self.mark = mark
+        self.allocation = f"SLURM_JOB_ID={slurm_job_id}".encode()
         self.found = False
         self.start_ticks: int | None = None  # of the first process
         self.peak_bytes: int | None = None  # the kernel's, of the whole step, without the files it had cached
@@ -175,9 +176,10 @@ class Finder:
         marked: dict[bytes, dict[int, int]] = {}
         for name in os.listdir("/proc"):
             if name.isdigit():
-                for setting in procs.environment(int(name)):
-                    if setting in self._wanted and (fields := procs.stat_fields(int(name))):
-                        marked.setdefault(setting, {})[int(name)] = int(fields[1])
+                settings = procs.environment(int(name))
+                for mark in self._wanted.keys() & settings:
+                    if self._wanted[mark].allocation in settings and (fields := procs.stat_fields(int(name))):
+                        marked.setdefault(mark, {})[int(name)] = int(fields[1])
         for mark, pids in marked.items():
             tree = self._wanted[mark]
             tree.find(pids)
