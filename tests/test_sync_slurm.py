@@ -380,7 +380,7 @@ def test_a_worker_by_hand_in_a_slurm_job_of_its_own_is_asked_for_too(torc, work_
 
 def test_what_a_dead_submitter_sent_is_found_by_its_token(torc, allocated, fake):
     token = "0f" * 16
-    config = json.dumps({"group": "small", "singleton": False})
+    config = json.dumps({"workflow_id": 1, "token": token, "group": "small", "singleton": False})
     columns = "workflow_id, kind, status, token, created_at, submitted_at, config, hostname, pid, pid_start"
     values = f"1, 'slurm', 'submitting', '{token}', 5, 5, '{config}', '{os.uname().nodename}', {2**22 - 1}, 1"
     execute(allocated, f"INSERT INTO allocation ({columns}) VALUES ({values})")

@@ -52,14 +52,15 @@ class Run:
         return pid
 
     @contextlib.contextmanager
-    def unheard(self) -> Iterator[None]:
-        """Start the job and do something to its allocation; what its worker says from then on gets lost."""
-        self.start()
+    def unheard(self) -> Iterator[int]:
+        """Start the job, give its worker, do something to its allocation; what it says from then on gets lost."""
+        pid = self.start()
         (events,) = self.folder.glob("torc_output/events/*.jsonl")
         heard = events.read_bytes()
-        yield
+        yield pid
         gone = (None, "PENDING")
         self.bed.until(lambda: self.bed.queue().get(int(self.slurm_job_id)) in gone, "the allocation to be gone")
+        self.bed.until(lambda: not Path(f"/proc/{pid}").exists(), "the worker to be gone")
         events.write_bytes(heard)
 
     def sync(self, **env: str) -> dict[str, Any]:
@@ -142,11 +143,12 @@ def test_without_the_controller_nothing_is_concluded(run: Run) -> None:
 
 def test_a_failed_node(run: Run) -> None:
     """Slurm puts the allocation back into its queue; its jobs are free again when its worker has been silent."""
-    pid = run.start()
-    node = run.bed.ask("squeue", "-h", "-j", run.slurm_job_id, "-o", "%N")
-    run.bed.kill(node)
-    run.bed.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
-    os.kill(pid, signal.SIGKILL)
+    with run.unheard() as pid:
+        node = run.bed.ask("squeue", "-h", "-j", run.slurm_job_id, "-o", "%N")
+        run.bed.kill(node)
+        run.bed.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     run.bed.until(lambda: run.sync() and run.allocation() == ("queued", "PENDING"), "the allocation to be requeued")
     assert run.job() == ("running", 1)
     run.bed.until_accounted(int(run.slurm_job_id), "", "PENDING")
