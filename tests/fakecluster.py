@@ -23,6 +23,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from waiting import until
+
 CLIENTS = ("sbatch", "squeue", "sacct", "scancel", "sinfo", "scontrol", "sacctmgr", "srun")
 FIELD = "\x1f"
 HOST = os.uname().nodename
@@ -157,8 +159,7 @@ def run(folder: Path, words: list[str]) -> int:
     job_id = words[0]
     with table(folder) as found:
         found["jobs"][job_id]["runner"] = os.getpid()
-    while not begin(folder, job_id):
-        time.sleep(0.05)
+    until(lambda: begin(folder, job_id), "the job to begin", 3600)
     with table(folder) as found:
         job = found["jobs"][job_id]
         if job["state"] != "RUNNING":

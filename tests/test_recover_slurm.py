@@ -377,18 +377,19 @@ def test_an_allocation_that_was_canceled_is_replaced_where_that_is_wanted(
     assert "Auto-schedule: Successfully submitted new allocations" in lines
 
 
+def cancel_queued(cluster: Cluster) -> None:
+    for job in cluster.jobs():
+        if job["state"] == "PENDING":
+            cluster.change(job["job_id"], state="CANCELLED by 0", end=time.time())
+
+
 def test_a_watch_gives_up_where_every_allocation_is_canceled(torc: Torc, cluster: Cluster, work_dir: Path) -> None:
     cluster.hold()
     submit(torc)
     words = [*command("torc-watch"), "--recover", "-p", "1", "1"]
     watch = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 60
-        while watch.poll() is None and time.monotonic() < deadline:
-            for job in cluster.jobs():
-                if job["state"] == "PENDING":
-                    cluster.change(job["job_id"], state="CANCELLED by 0", end=time.time())
-            time.sleep(0.2)
+        waiting.until(lambda: cancel_queued(cluster) or watch.poll() is not None, "the watch to give up", 60)
         assert watch.poll() == 1
     finally:
         watch.kill()

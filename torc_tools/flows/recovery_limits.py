@@ -8,7 +8,7 @@ from torc_tools import exits
 from torc_tools.core import allocating_facts
 from torc_tools.core.recovery_text import GIVES, job_ids, say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import clusters, recovery_steps
+from torc_tools.flows import recovery_steps
 from torc_tools.flows.recovery_steps import Request, Voice
 from torc_tools.records import Record
 from torc_tools.shell import pipeline
@@ -24,6 +24,8 @@ def capped(request: Request) -> Request:
     """
     if request.engine != "slurm" or (request.max_memory is not None and request.max_runtime is not None):
         return request
+    from torc_tools.flows import clusters  # most recoveries and looks need none
+
     try:
         profile = clusters.resolve()
     except Failure:

@@ -32,7 +32,7 @@ def add(made: argparse.ArgumentParser, runtime_milli: int) -> None:
         default=3600,
         help="stop the hook after this time (default: PT1H)",
     )
-    made.add_argument("-j", "--max-parallel-jobs", metavar="N", type=options.identifier, help="passed to torc-run")
+    made.add_argument("-j", "--max-parallel-jobs", metavar="N", type=options.identifier, help="jobs at a time, at most")
     for name, what in (("account", "that new Slurm allocations are charged to"), ("partition", "of them")):
         made.add_argument(f"--{name}", metavar="NAME", help=f"the {name} {what}")
     made.add_argument("--walltime", metavar="DURATION", type=options.duration, help="of what is started: [D-]HH:MM:SS")
