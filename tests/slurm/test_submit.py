@@ -164,7 +164,8 @@ def test_a_refusal_is_one_line(slurm, torc, stored, wrong, words) -> None:
 
 
 def test_a_controller_that_is_down_and_comes_back(slurm, torc, stored) -> None:
-    plan = [planned(1), planned(2)]
+    plan = [planned(1), planned(2), planned(3)]
+    assert torc("submit", input=lines(plan[0])).returncode == 0
     slurm.kill("slurmctld")
     try:
         done = torc("submit", input=lines(*plan), env={"TORC_SLURM_TIMEOUT_S": "3"})
