@@ -1,5 +1,6 @@
 """torc-work with an srun that does what a healthy one does not: fails, is busy, dies; and what srun is asked for."""
 
+import json
 import os
 import signal
 import subprocess
@@ -256,3 +257,67 @@ def test_what_sigterm_means_depends_on_the_time(
     events = parse(out)
     assert fate(events, "status", "return_code", "reason", "next") == [expected]
     assert events[-2]["reason"] == reason
+
+
+@pytest.mark.parametrize("told", [False, True], ids=["silent", "told to stop"])
+def test_the_next_life_runs_again_what_the_former_one_left(fake: Fake, work_dir: Path, *, told: bool) -> None:
+    """Job 1 was running, job 2 claimed and not yet started, job 3 done; the former life was on another machine."""
+    fake.env |= {"SLURM_RESTART_COUNT": "1", "TORC_SILENT_S": "1000" if told else "5"}
+    head = flow(fake)
+    name = "wf1_r1_elsewhere_9_77"
+    began = {"event": "worker_started", "at": 1.0, "workflow_token": head["token"], "restart_count": 0}
+    began |= {"workflow_id": 1, "hostname": "elsewhere", "pid": 77, "pid_start": 1, "slurm_job_id": "9", "run_id": 1}
+    about = {"workflow_id": 1, "run_id": 1, "attempt_id": 1, "at": 2.0}
+    lines = [began, {"event": "started", "job_id": 1, **about}, {"event": "started", "job_id": 3, **about}]
+    lines += [{"event": "ended", "job_id": 3, "status": "completed", "return_code": 0, **about}]
+    lines += [{"event": "stopping", "workflow_id": 1, "at": 3.0}] if told else []
+    (work_dir / "out/events").mkdir(parents=True)
+    file = work_dir / f"out/events/{name}.jsonl"
+    file.write_text(text(*lines))
+    os.utime(file, (time.time() - 60, time.time() - 60))
+    claims = work_dir / f"out/claims/wf1_{head['token'][:8]}"
+    claims.mkdir(parents=True)
+    for job_id in (1, 2, 3):
+        (claims / f"{job_id}.r1.a1").write_text(json.dumps({"worker": name, "slurm_job_id": "9"}) + "\n")
+    events = fake.work(head, *(job(number, "true") for number in (1, 2, 3)))
+    lost, done = ("failed", -128, "lost", "requeue"), ("completed", 0, None, None)
+    assert sorted(ends(events)) == [(1, 1), (1, 2), (2, 1), (2, 2)]
+    assert fate(events, "status", "return_code", "reason", "next") == [lost, done, lost, done]
+
+
+def test_a_worker_of_a_former_run_starts_nothing(fake: Fake, work_dir: Path) -> None:
+    head = flow(fake)
+    claims = work_dir / f"out/claims/wf1_{head['token'][:8]}"
+    claims.mkdir(parents=True)
+    (claims / "run").write_text("2\n")
+    events = fake.work(head, job(1, "true"))
+    assert ends(events) == {}
+    assert events[-2]["reason"] == "superseded"
+
+
+def test_an_allocation_runs_the_jobs_of_its_scheduler_and_of_none(fake: Fake) -> None:
+    jobs = [job(number, "true", slurm_scheduler_id=of) for number, of in ((1, 5), (2, 6), (3, None))]
+    assert sorted(ends(fake.work(flow(fake), *jobs, args=("--scheduler-id", 5)))) == [(1, 1), (3, 1)]
+    fake.env["SLURM_JOB_NAME"] = "torc_wf1_a1_01234567"
+    assert sorted(ends(fake.work(flow(fake), *jobs))) == [(3, 1)]
+
+
+def test_what_still_waits_is_canceled_only_when_all_is_over(fake: Fake, work_dir: Path) -> None:
+    for jobs, canceled in (([job(1, "true"), job(2, "true", num_cpus=99)], False), ([job(1, "true")], True)):
+        head = flow(fake)
+        claims = work_dir / f"out/claims/wf1_{head['token'][:8]}"
+        claims.mkdir(parents=True)
+        lines = [{"allocation_id": number, "slurm_job_id": str(8 + number)} for number in (1, 2, 3)]
+        (claims / "allocations.jsonl").write_text(text(*lines) + "cut sho")
+        fake.work(head, *jobs, args=("--allocation-id", 1))
+        assert (fake.folder / "canceled").exists() == canceled
+    assert (fake.folder / "canceled").read_text() == "--state=PENDING 10 11\n"
+
+
+def test_a_second_slurm_job_of_an_allocation_leaves(fake: Fake, work_dir: Path) -> None:
+    head = flow(fake)
+    claims = work_dir / f"out/claims/wf1_{head['token'][:8]}"
+    claims.mkdir(parents=True)
+    (claims / "allocation4").write_text('{"slurm_job_id": "8"}\n')
+    assert fake.work(head, job(1, "true"), args=("--allocation-id", 4)) == []
+    assert fake.said == "torc-work: Slurm job 8 works for allocation 4: nothing to do here\n"
