@@ -41,6 +41,13 @@ def is_oom(step: Step) -> bool:
     return step.out_of_memory
 
 
+def ended_well(step: Step | None) -> bool:
+    """Say whether accounting has the good end of a step: then its job is done, though its worker died unheard."""
+    if step is None or reconciling.word(step.state) != "COMPLETED" or is_oom(step):
+        return False
+    return step.exit_code == 0 and not step.signal
+
+
 def lost(worker_job_id: str, life: Life | None, verdict: Verdict, *, alone: bool, uid: int) -> Record:
     """Give the facts about an allocation that took a job with it. `alone`: it had no other; `uid`: of this user."""
     job = life.job if life and reconciling.is_closed(life.job) else None

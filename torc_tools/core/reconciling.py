@@ -174,11 +174,14 @@ def gone(
 
 
 def lags(worker: Worker, answers: Answers) -> bool:
-    """Say whether accounting answers but does not have the end of a worker's allocation yet: it tells the causes."""
+    """Say whether accounting answers but does not have the end of a worker's allocation and all its steps yet.
+
+    It tells the causes, and which jobs ended well that their worker could not tell of any more.
+    """
     if answers.lives is None:
         return False
     life = life_of(worker, answers.lives.get(worker.slurm_job_id, []))
-    return life is None or not is_closed(life.job)
+    return life is None or not is_closed(life.job) or not all(is_over(step.state) for step in life.steps.values())
 
 
 def _is_former(worker: Worker, verdict: Verdict, answers: Answers) -> bool:

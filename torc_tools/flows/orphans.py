@@ -15,13 +15,19 @@ from torc_tools.flows import fold
 from torc_tools.records import Record
 from torc_tools.shell import folding, journal, layout, leftovers, queries, store, workers
 
+_OF_DONE = ("slurm_job_id", "allocation_state", "accounting")  # facts that hold for a job that ended well, too
+
 
 class Fate(NamedTuple):
-    """What became of a worker that is gone: whether its allocation starts anew, facts for a job it had, words."""
+    """What became of a worker that is gone: whether its allocation starts anew, facts for a job it had, words.
+
+    `done` are those of its jobs that ended well without its having said so.
+    """
 
     again: bool
     facts: Record
     why: str
+    done: frozenset[int] = frozenset()
 
 
 class News(NamedTuple):
@@ -106,6 +112,7 @@ def reconcile(
         ended = workers.bury(db, workflow_id, killed)
         journal.record(db, workflow_id, command, map(_buried, ended))
         _free_claims(db, workflow, claims, dry_run=asked.dry_run)
+    accounted = accounted._replace(corrected=[*(_found(each) for each in lost if each.is_done), *accounted.corrected])
     canceled = asked.cancel_idle(db, workflow, command)
     return _summary(workflow, lost, requeue) | _slurm_summary(asked.words, news, accounted, ended, canceled)
 
@@ -118,10 +125,18 @@ class Lost(NamedTuple):
 
     def facts(self) -> Record:
         """Give what the result of the attempt is to say."""
-        return self.fate.facts if self.fate else {"reason": "lost"}
+        facts = self.fate.facts if self.fate else {"reason": "lost"}
+        return {key: facts[key] for key in facts if key in _OF_DONE} if self.is_done else facts
+
+    @property
+    def is_done(self) -> bool:
+        """Say whether accounting has its good end."""
+        return self.fate is not None and self.job["job_id"] in self.fate.done
 
     def status(self, workflow: Record, requeue: bool) -> int:
         """Give what the job becomes: it runs again where the run is resumed, or Slurm starts its allocation anew."""
+        if self.is_done:
+            return states.COMPLETED
         if workflow["is_canceled"]:
             return states.CANCELED
         return states.READY if requeue or (self.fate and self.fate.again) else states.FAILED
@@ -131,7 +146,7 @@ def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[L
     if not lost:
         return
     workflow_id = workflow["workflow_id"]
-    folding.save_results(db, workflow_id, [_result(each.job, states.FAILED, each.facts()) for each in lost])
+    folding.save_results(db, workflow_id, [_ended(each) for each in lost])
     moves = {}
     for each in lost:
         after, attempt_id = each.status(workflow, requeue), each.job["attempt_id"]
@@ -142,15 +157,21 @@ def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[L
     journal.record(db, workflow_id, command, changes)
 
 
+def _ended(lost: Lost) -> tuple[Any, ...]:
+    if lost.is_done:
+        return _result(lost.job, states.COMPLETED, lost.facts(), 0)
+    return _result(lost.job, states.FAILED, lost.facts())
+
+
 def save_lost(db: sqlite3.Connection, workflow_id: int, lost: list[sqlite3.Row], status: int, reason: str) -> None:
     """Give the attempts whose end nobody saw a result that says so: return code -128, nothing measured."""
     folding.save_results(db, workflow_id, [_result(job, status, {"reason": reason}) for job in lost])
 
 
-def _result(job: sqlite3.Row, status: int, facts: Record) -> tuple[Any, ...]:
+def _result(job: sqlite3.Row, status: int, facts: Record, code: int = states.LOST_CODE) -> tuple[Any, ...]:
     """Make the result of a lost attempt: what it had been given is known, and nothing else."""
     given = {key: job[key] for key in ("memory_bytes", "runtime_s", "num_cpus")}
-    return (*life(job), status, states.LOST_CODE, *map(given.get, MEASURED), job["worker"], facts)
+    return (*life(job), status, code, *map(given.get, MEASURED), job["worker"], facts)
 
 
 def life(job: sqlite3.Row) -> tuple[int, int, int]:
@@ -160,7 +181,7 @@ def life(job: sqlite3.Row) -> tuple[int, int, int]:
 
 def _change(lost: Lost, after: tuple[int, int, str | None]) -> journal.Change:
     job, facts = lost.job, lost.facts()
-    why: dict[str, Any] = {"cause": "orphan", "worker": job["worker"]}
+    why: dict[str, Any] = {"cause": "accounting" if lost.is_done else "orphan", "worker": job["worker"]}
     why |= {key: facts[key] for key in ("slurm_job_id", "allocation_state") if key in facts}
     before = {key: job[key] for key in ("run_id", "attempt_id", "worker")}
     status, attempt_id, worker = after
@@ -196,15 +217,16 @@ def _free_claims(db: sqlite3.Connection, workflow: Record, claims: list[str], *,
 
 def _summary(workflow: Record, lost: list[Lost], requeue: bool) -> Record:
     """Make the summary record of torc-sync; the first four keys are torc's own."""
-    failed = [each for each in lost if each.status(workflow, requeue) != states.READY]
+    left = [each for each in lost if not each.is_done]
+    failed = [each for each in left if each.status(workflow, requeue) != states.READY]
     return {
         "type": "summary",
         "workflow_id": workflow["workflow_id"],
         "slurm_jobs_failed": sum(each.fate is not None for each in failed),
         "pending_allocations_cleaned": 0,
         "running_jobs_failed": 0 if requeue else sum(each.fate is None for each in failed),
-        "failed_job_details": [_detail(each) for each in lost if requeue or each in failed],
-        "jobs_requeued": [_detail(each) for each in lost if not requeue and each not in failed],
+        "failed_job_details": [_detail(each) for each in left if requeue or each in failed],
+        "jobs_requeued": [_detail(each) for each in left if not requeue and each not in failed],
     }
 
 
@@ -212,6 +234,12 @@ def _detail(lost: Lost) -> Record:
     reason = lost.fate.why if lost.fate else "its worker is gone"
     ids = {"job_id": lost.job["job_id"], "job_name": lost.job["name"]}
     return {**ids, "reason": reason, "slurm_job_id": lost.facts().get("slurm_job_id")}
+
+
+def _found(lost: Lost) -> Record:
+    ids = {"job_id": lost.job["job_id"], "job_name": lost.job["name"]}
+    ids |= {"run_id": lost.job["run_id"], "attempt_id": lost.job["attempt_id"]}
+    return {**ids, "return_code": 0, "reason": "its step ended well; its worker died before it could say so"}
 
 
 def _slurm_summary(words: Record, news: News, accounted: Accounted, ended: list[int], canceled: list[Record]) -> Record:

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from torc_tools import states
 from torc_tools.core import accounts, reconciling
-from torc_tools.core.reconciling import Answers, Verdict, Worker
+from torc_tools.core.reconciling import Answers, Life, Verdict, Worker
 from torc_tools.flows import orphans, slurm_accounts, slurm_asking
 from torc_tools.flows.orphans import Accounted, Fate, News
 from torc_tools.flows.slurm_asking import Asked
@@ -71,14 +71,23 @@ def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) 
         row = {"slurm_job_id": job_id, "submitted_at": 0.0, "created_at": 0.0}
         verdicts[job_id] = reconciling.judge(row, asked.answers, now, limit)
     gone = reconciling.gone(unended, verdicts, asked.answers, now, limit)
-    had = Counter(job["worker"] for job in workers.active_jobs(db, workflow_id))
+    active = workers.active_jobs(db, workflow_id)
+    had = Counter(job["worker"] for job in active)
     for worker in unended:
         if worker.name in gone:
             past = (asked.answers.lives or {}).get(worker.slurm_job_id, [])
             life, verdict = reconciling.life_of(worker, past), verdicts[worker.slurm_job_id]
             facts = accounts.lost(worker.slurm_job_id, life, verdict, alone=had[worker.name] == 1, uid=os.getuid())
-            news.fates[worker.name] = Fate(gone[worker.name], facts, accounts.why(facts))
+            done = _done(workflow_id, [job for job in active if job["worker"] == worker.name], life)
+            news.fates[worker.name] = Fate(gone[worker.name], facts, accounts.why(facts), done)
     return news._replace(cleaned=cleaned)
+
+
+def _done(workflow_id: int, jobs: Iterable[sqlite3.Row], life: Life | None) -> frozenset[int]:
+    """Give those of a worker's jobs whose steps ended well, which it had no time to say."""
+    steps = {} if life is None else life.steps
+    names = {job["job_id"]: accounts.step_name(workflow_id, *orphans.life(job)) for job in jobs}
+    return frozenset(job_id for job_id, name in names.items() if accounts.ended_well(steps.get(name)))
 
 
 def _heard(verdict: Verdict, row: Record, unended: Iterable[Worker], since: float) -> Verdict:
