@@ -16,6 +16,7 @@ from prepared import prepare
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = os.environ.get("TORC_TEST_BIN")
 TESTBED = os.environ.get("TORC_TESTBED") or "0"  # the instance of scripts/slurm-testbed, for tests/slurm
+CHAOS_ROUNDS = int(os.environ.get("TORC_CHAOS_ROUNDS") or 4)  # of tests/slurm/test_chaos.py
 STRIPPED = ("TORC_", "SLURM_", "SBATCH_", "PYTHON", "COVERAGE_")
 DROPPED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "LANG", "LANGUAGE", "EDITOR", "VISUAL", "PAGER")
 
