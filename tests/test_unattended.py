@@ -66,7 +66,7 @@ def test_a_recovery_that_is_cut_off_before_the_restart_counts(
 ) -> None:
     torc("torc-run", "-c", "exit 3")
 
-    def cut_off(*_: object) -> None:
+    def cut_off(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(watching, "_start", cut_off)
