@@ -195,6 +195,10 @@ def test_a_step_that_cannot_be_made_now_is_asked_for_again(fake: Fake) -> None:
     events = fake.work(flow(fake), job(1, "true"))
     assert fate(events, "status", "attempt_id") == [("completed", 1)]
     assert len(fake.asked()) == 3
+    (end,) = ends(events).values()
+    assert end["started_at"] > events[1]["at"] + 1  # the time of the step that was made, not of those that were not
+    assert end["ended_at"] == pytest.approx(end["started_at"] + end["exec_time_s"], abs=1e-3)
+    assert end["ended_at"] <= events[-2]["at"]
 
 
 def test_a_step_that_can_never_be_made_leaves_the_job_to_others(fake: Fake) -> None:

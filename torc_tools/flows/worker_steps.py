@@ -223,6 +223,7 @@ class StepAttempt(Attempt):
             return
         self._words.close()
         self._words = srun.Words()
+        self._ended_after = None
         self._began, self.started_at = time.monotonic(), time.time()
         try:
             self.pid = self._launch(*self._asked)
