@@ -71,7 +71,8 @@ FAULTS: list[tuple[str, Any, list[str]]] = [
     ("useless", spec(execution_config={"mode": "direct", "enable_cpu_bind": True}),
      ["execution_config.enable_cpu_bind: 'enable_cpu_bind' has no meaning with mode 'direct'"]),
     ("one worker per node", spec(execution_config={"mode": "slurm"}, slurm_schedulers=[{"name": "s", "account": "a"}],
-        actions=[{"trigger_type": "on_workflow_start", "action_type": "schedule_nodes", "scheduler": "s", "scheduler_type": "slurm",
+        actions=[{"trigger_type": "on_workflow_start", "action_type": "schedule_nodes", "scheduler": "s",
+                  "scheduler_type": "slurm",
                   "start_one_worker_per_node": True}]),
      ["actions[0].start_one_worker_per_node: one worker for each node starts its jobs directly: "
       "write mode 'direct' or 'auto'"]),
@@ -94,7 +95,7 @@ FAULTS: list[tuple[str, Any, list[str]]] = [
     ("unknown scheduler", spec(actions=[{"trigger_type": "on_workflow_start", "action_type": "schedule_nodes",
                                          "scheduler": "s", "scheduler_type": "slurm"}]),
      ["actions[0].scheduler: unknown scheduler 's'"]),
-    ("unknown references", spec({"name": "a", "depends_on": ["b"], "resource_requirements": "r", "scheduler": "s", "scheduler_type": "slurm",
+    ("unknown references", spec({"name": "a", "depends_on": ["b"], "resource_requirements": "r", "scheduler": "s",
                                  "failure_handler": "h", "input_files": ["f"], "output_user_data": ["d"]}), [
         "jobs[0].resource_requirements: unknown resource requirements 'r'",
         "jobs[0].failure_handler: unknown failure handler 'h'", "jobs[0].scheduler: unknown scheduler 's'",
