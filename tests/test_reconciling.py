@@ -92,6 +92,15 @@ def test_a_worker_of_the_present_life_is_no_victim_of_the_former():
     assert fates([waiting(7, "TIMEOUT")], [DEAD_NODE, account("7", "TIMEOUT", **SECOND)], 5, count=1) == LOST
 
 
+def test_a_worker_whose_node_has_a_slow_clock_is_of_the_present_life_by_its_count():
+    """Munge lets a clock be five minutes behind: then its heartbeats look old, and its start before Slurm's."""
+    slow = Worker("w", "7", 0, NOW - 3900 - 250, NOW - 250, is_dead=False)
+    for accounting, fate in (([account("7", "RUNNING", **FIRST)], ALIVE), (None, ALIVE), ([DEAD_NODE], REQUEUED)):
+        found = answers([RUNNING], accounting)
+        verdicts = {"7": reconciling.judge(ROW, found, NOW, SILENT)}
+        assert reconciling.gone([slow], verdicts, found, NOW, SILENT) == fate
+
+
 def test_a_worker_of_a_former_life_is_gone_only_in_silence_though_the_last_life_is_over():
     accounting = [DEAD_NODE, account("7", "COMPLETED", **SECOND)]
     assert fates([], accounting, 5) == ALIVE

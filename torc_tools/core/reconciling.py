@@ -13,7 +13,8 @@ from torc_tools.core.slurmtext import QueueRow, Step
 HELD = frozenset({"REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})  # Slurm has it, but starts it only when released
 AGAIN = frozenset({"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REQUEUED", "REVOKED"})  # it may be queued again at once
 FAR = frozenset({"NODE_FAIL", "BOOT_FAIL", "REVOKED"})  # processes may live on where Slurm cannot see them
-SKEW_S = 20.0  # how far a node's clock may be behind the controller's
+SKEW_S = 20.0  # how far a node's clock is behind the controller's, as a rule
+MOST_SKEW_S = 300.0  # munge lets no more through
 _HELD_REASON = "held"  # JobHeldUser, "job requeued in held state", "launch failure limit exceeded requeued held"
 
 
@@ -189,10 +190,12 @@ def _is_former(worker: Worker, verdict: Verdict, answers: Answers) -> bool:
     if verdict.status == "queued":
         return True
     past = (answers.lives or {}).get(worker.slurm_job_id, [])
-    if worker.restart_count is not None and worker.restart_count < len(past) - 1:
-        return True
+    count, last = worker.restart_count, len(past) - 1
+    if count is not None and past and count <= last:
+        begun = verdict.status == "active" and word(verdict.state) != "COMPLETING"
+        return count < last or (begun and is_closed(past[last].job))
     began = verdict.started_at if verdict.status == "active" else None
-    return began is not None and worker.started_at is not None and worker.started_at < began - SKEW_S
+    return began is not None and worker.started_at is not None and worker.started_at < began - MOST_SKEW_S
 
 
 def life_of(worker: Worker, past: Sequence[Life]) -> Life | None:
