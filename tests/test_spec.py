@@ -74,8 +74,8 @@ FAULTS: list[tuple[str, Any, list[str]]] = [
         actions=[{"trigger_type": "on_workflow_start", "action_type": "schedule_nodes", "scheduler": "s",
                   "scheduler_type": "slurm",
                   "start_one_worker_per_node": True}]),
-     ["actions[0].start_one_worker_per_node: one worker for each node starts its jobs directly: "
-      "write mode 'direct' or 'auto'"]),
+     [("actions[0].start_one_worker_per_node: one worker for each node starts its jobs directly: "
+       "write mode 'direct' or 'auto'")]),
     ("override", spec(execution_config={"job_stdio_overrides": {"a": {"mod": "none"}}}),
      ["execution_config.job_stdio_overrides.a.mod: unknown key 'mod', did you mean 'mode'?"]),
     ("monitor", spec(resource_monitor={"granularity": "all", "sample_interval_seconds": 0}), [
