@@ -345,6 +345,22 @@ def test_what_another_worker_claimed_is_left_alone(torc: Torc, work_dir: Path) -
     assert (claim["worker"], claim["pid"]) == (started["worker"], started["pid"])
 
 
+def test_what_torc_sync_made_of_lost_jobs_is_heard(work_dir: Path) -> None:
+    folder = work_dir / "out" / "claims" / f"wf1_{TOKEN[:8]}"
+    folder.mkdir(parents=True)
+    for lost in (1, 2):
+        (folder / f"{lost}.r1.a1").touch()
+    keeper = job(9, "until test -e again -a -e child; do sleep 0.02; done")
+    lines = [job(1, "touch again"), job(2, "touch twice"), job(3, "touch child", waits_for=[2]), keeper]
+    process = start(work_dir, workflow(work_dir), *lines)
+    told = [{"job_id": 1, "run_id": 1, "attempt_id": 1, "status": "ready"}]
+    told += [{"job_id": 2, "run_id": 1, "attempt_id": 1, "status": "completed"}, {"job_id": 2}]
+    (folder / "lost.jobs").write_text(text(*told))
+    output, _ = process.communicate(timeout=30)
+    assert set(ends(parse(output))) == {(1, 2), (3, 1), (9, 1)}
+    assert not (work_dir / "twice").exists()
+
+
 def start(work_dir: Path, *lines: dict[str, Any], args: tuple[str, ...] = ("-j", "4")) -> "subprocess.Popen[bytes]":
     (work_dir / "manifest").write_text(text(*lines))
     return subprocess.Popen([*command("torc-work"), *args, "manifest"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)

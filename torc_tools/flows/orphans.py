@@ -13,7 +13,7 @@ from torc_tools import states
 from torc_tools.core.ledger import MEASURED
 from torc_tools.flows import fold
 from torc_tools.records import Record
-from torc_tools.shell import folding, journal, layout, leftovers, queries, store, workers
+from torc_tools.shell import folding, journal, layout, leftovers, queries, stopping, store, workers
 
 _OF_DONE = ("slurm_job_id", "allocation_state", "accounting")  # facts that hold for a job that ended well, too
 
@@ -112,6 +112,9 @@ def reconcile(
         ended = workers.bury(db, workflow_id, killed)
         journal.record(db, workflow_id, command, map(_buried, ended))
         _free_claims(db, workflow, claims, dry_run=asked.dry_run)
+    if not asked.dry_run:
+        became = ((life(each.job), states.NAMES[each.status(workflow, requeue)]) for each in lost)
+        stopping.tell_lost(workflow, became)
     accounted = accounted._replace(corrected=[*(_found(each) for each in lost if each.is_done), *accounted.corrected])
     canceled = asked.cancel_idle(db, workflow, command)
     return _summary(workflow, lost, requeue) | _slurm_summary(asked.words, news, accounted, ended, canceled)

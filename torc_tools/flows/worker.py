@@ -14,6 +14,7 @@ from torc_tools.flows.worker_chain import Chain
 from torc_tools.flows.worker_desk import Desk
 from torc_tools.flows.worker_failures import Failures
 from torc_tools.flows.worker_jobs import Attempt
+from torc_tools.flows.worker_news import News
 from torc_tools.flows.worker_signals import Signals
 from torc_tools.flows.worker_steps import Place, StepAttempt, Surroundings
 from torc_tools.records import Record
@@ -66,6 +67,8 @@ class Worker:
         self._idle_since: float | None = None
         self._warned: set[str] = set()
         self._former = others.former
+        sources = (others.claims, others.siblings)
+        self._news = News(self.board, self.running, sources, (self.take_in, self._settle_news))
         self._heard = Signals(desk, terms.stop_at, terms.near)
         self._failures = Failures(desk, self.chains, self._report, lambda: self.stopping)
         self.actions = Actions(desk, self.board, self.claims, self.chains)
@@ -235,7 +238,7 @@ class Worker:
             return False
         if self._disk_trouble() and self.board.waiting():
             return not self._patient()
-        self._read_siblings()
+        self._news.read_siblings()
         if self.board.waiting() or self.actions.release():
             self._start_jobs()
             return self._over() if self.running or self.chains else not self._siblings_may_help()
@@ -296,8 +299,7 @@ class Worker:
         self.desk.trouble = None  # try again
         if self.claims.canceled() and not self.stopping:
             self._stop(outcome.CANCELED)
-        self._cancel_jobs()
-        self._read_siblings()
+        self._news.read()
         for ended in self._former.news() if self._former else ():
             self._report(ended)
         if not self.stopping and self.claims.superseded(self.desk.workflow["run_id"]):
@@ -311,23 +313,6 @@ class Worker:
             elif file.trouble not in self._warned:
                 self._warned.add(str(file.trouble))
                 stream.say(f"torc-work: cannot write events: {file.trouble}; starting nothing until that works")
-
-    def _cancel_jobs(self) -> None:
-        """End the attempts that torc-cancel names; one that has not started counts as canceled from now on."""
-        for job_id, run_id, attempt_id in self.claims.canceled_jobs():
-            attempt = self.running.get(job_id)
-            if attempt is not None and (attempt.job["run_id"], attempt.attempt_id) == (run_id, attempt_id):
-                attempt.stop(outcome.CANCELED)
-            elif attempt is None and self.board.startable(job_id):
-                self.board.end(job_id, run_id, attempt_id, states.CANCELED, again=False)
-                self._settle_news()
-
-    def _read_siblings(self) -> None:
-        for event in self.siblings.news() if self.siblings else ():
-            try:
-                self.take_in(event)
-            except (KeyError, TypeError):
-                continue  # not a line of ours: whoever folds it counts it
 
     def _keep_samples(self) -> None:
         series = self.desk.series

@@ -12,6 +12,7 @@ from torc_tools.records import Record
 from torc_tools.shell import crash
 
 CANCEL_JOBS = "cancel.jobs"  # a line for each attempt of a job that torc-cancel --job-ids wants ended
+LOST_JOBS = "lost.jobs"  # a line for each attempt that lost its worker, with what torc-sync made of its job
 RUN = "run"  # holds the present run of the workflow: workers of an earlier one start nothing more and leave
 ALLOCATIONS = "allocations.jsonl"  # a line for each allocation that torc-submit has sent
 _LOOKS = 20
@@ -25,7 +26,7 @@ class Claims:
         """Make the folder. Raises Failure(74) where that fails."""
         self._folder = folder
         self._again: set[str] = set()
-        self._heard = 0  # bytes of CANCEL_JOBS that were read
+        self._heard = {CANCEL_JOBS: 0, LOST_JOBS: 0}  # bytes that were read
         self._line = orjson.dumps(who, option=orjson.OPT_APPEND_NEWLINE)
         if folder is not None:
             try:
@@ -102,16 +103,25 @@ class Claims:
 
     def canceled_jobs(self) -> list[tuple[int, int, int]]:
         """Give the attempts (job, run, attempt) that torc-cancel has asked to end since the last call."""
+        return [asked for line in self._new(CANCEL_JOBS) if (asked := _asked(_line(line))) is not None]
+
+    def lost_jobs(self) -> list[tuple[tuple[int, int, int], str]]:
+        """Give the attempts (job, run, attempt) that lost their worker since the last call; what became of it."""
+        lines = map(_line, self._new(LOST_JOBS))
+        return [(asked, str(line.get("status"))) for line in lines if (asked := _asked(line)) is not None]
+
+    def _new(self, name: str) -> list[bytes]:
+        """Give the whole lines that were appended to a file of the folder since the last call."""
         if self._folder is None:
             return []
         try:
-            with open(f"{self._folder}/{CANCEL_JOBS}", "rb") as file:
-                file.seek(self._heard)
+            with open(f"{self._folder}/{name}", "rb") as file:
+                file.seek(self._heard[name])
                 lines = file.read().split(b"\n")[:-1]
         except OSError:
             return []
-        self._heard += sum(len(line) + 1 for line in lines)
-        return [asked for line in lines if (asked := _asked(line)) is not None]
+        self._heard[name] += sum(len(line) + 1 for line in lines)
+        return lines
 
 
 def _line(text: bytes) -> Record:
@@ -122,9 +132,6 @@ def _line(text: bytes) -> Record:
     return line if isinstance(line, dict) else {}
 
 
-def _asked(line: bytes) -> tuple[int, int, int] | None:
-    try:
-        asked = orjson.loads(line)
-        return asked["job_id"], asked["run_id"], asked["attempt_id"]
-    except (KeyError, TypeError, orjson.JSONDecodeError):
-        return None  # cut short by a full disk
+def _asked(line: Record) -> tuple[int, int, int] | None:
+    ids = line.get("job_id"), line.get("run_id"), line.get("attempt_id")
+    return None if not all(type(each) is int for each in ids) else ids  # type: ignore[return-value]  # cut short

@@ -11,7 +11,7 @@ import orjson
 
 from torc_tools.records import Record
 from torc_tools.shell import layout, liveness
-from torc_tools.shell.claims import CANCEL, CANCEL_JOBS, RUN
+from torc_tools.shell.claims import CANCEL, CANCEL_JOBS, LOST_JOBS, RUN
 
 LOOK_S = 0.05  # how long between two looks at the processes that are waited for
 
@@ -44,12 +44,28 @@ def announce_run(workflow: Record) -> None:
 
 def request_jobs(workflow: Record, jobs: Iterable[tuple[int, int, int]]) -> None:
     """Ask workers to end these attempts (job, run, attempt), or not to start them: one line each, appended."""
-    lines = b"".join(
-        orjson.dumps({"job_id": job, "run_id": run, "attempt_id": attempt}, option=orjson.OPT_APPEND_NEWLINE)
-        for job, run, attempt in jobs
+    _append(
+        workflow, CANCEL_JOBS, [{"job_id": job, "run_id": run, "attempt_id": attempt} for job, run, attempt in jobs]
     )
-    with open(os.path.join(_folder(workflow), CANCEL_JOBS), "ab", buffering=0) as file:
-        file.write(lines)
+
+
+def tell_lost(workflow: Record, jobs: Iterable[tuple[tuple[int, int, int], str]]) -> None:
+    """Tell living workers what became of attempts (job, run, attempt) that lost theirs: the new status of each job.
+
+    They may then run it again, or let go what waits for it. A full disk costs only their patience.
+    """
+    lines = [
+        {"job_id": job, "run_id": run, "attempt_id": attempt, "status": status} for (job, run, attempt), status in jobs
+    ]
+    if lines:
+        with contextlib.suppress(OSError):
+            _append(workflow, LOST_JOBS, lines)
+
+
+def _append(workflow: Record, name: str, lines: Iterable[Record]) -> None:
+    text = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
+    with open(os.path.join(_folder(workflow), name), "ab", buffering=0) as file:
+        file.write(text)
 
 
 def _folder(workflow: Record) -> str:
