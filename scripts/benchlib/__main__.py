@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchlib import creating, folding, measure, running, start, street, table
+from benchlib import cluster, cluster_bed, creating, folding, measure, running, start, street, table
 
 SECTIONS: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "start": start.measured,
@@ -17,6 +17,7 @@ SECTIONS: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "chain": running.chain,
     "fold": folding.measured,
     "reset": street.resets,
+    "slurm": cluster.measured,
 }
 
 
@@ -38,7 +39,11 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="torc-bench-") as folder:
         for name in wanted:
             began = time.monotonic()
-            rows += SECTIONS[name](Path(folder), args.at_most)
+            try:
+                rows += SECTIONS[name](Path(folder), args.at_most)
+            except cluster_bed.AbsentError as error:
+                sys.stderr.write(f"{name}: left out: {error}\n")
+                continue
             sys.stderr.write(f"{name}: {time.monotonic() - began:.0f} s\n")
     sys.stdout.write(table.text(rows, facts) + "\n")
     if args.json:

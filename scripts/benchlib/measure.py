@@ -29,7 +29,7 @@ class Usage(NamedTuple):
 def clean_environment() -> dict[str, str]:
     """Give the environment without what changes how Python, torc-tools or the shell behave."""
     dropped = ("PYTHON", "TORC_", "SLURM_")
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
+    kept = {key: value for key, value in os.environ.items() if key == "SLURM_CONF" or not key.startswith(dropped)}
     return kept | {"LC_ALL": "C.UTF-8", "PATH": f"{ROOT / 'bin'}:{os.environ['PATH']}"}
 
 

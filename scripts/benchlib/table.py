@@ -64,7 +64,7 @@ def save(rows: Sequence[Row], machine: str, path: str) -> None:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    digits = {"ms": 1, "MB": 0}.get(row.unit, 3)
+    digits = {"ms": 1, "MB": 0, "jobs/s": 1}.get(row.unit, 3)
     peak = "" if row.peak_bytes is None else f"{row.peak_bytes / 1e6:.0f}"
     beside = ", ".join(part for part in (row.peers, row.note) if part)
     return row.section, row.work, f"{row.value:.{digits}f} {row.unit}", peak, str(row.runs), beside, row.aim, row.torc
