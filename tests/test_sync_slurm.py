@@ -12,7 +12,7 @@ from slurmtexts import account, sacct, squeue, waiting
 
 from torc_tools import states
 from torc_tools.core import accounts
-from torc_tools.shell import layout
+from torc_tools.shell import endnotes, layout
 
 HEARD = {"fresh": 5, "silent": 1000}
 STEP = {"ElapsedRaw": 10, "TotalCPU": "00:05.000", "MaxRSS": "1G"}
@@ -287,21 +287,20 @@ def test_a_cause_that_accounting_is_late_with_is_waited_for(torc, work_dir, allo
     assert diagnosed(torc) == {"bug": ("oom", "certain")}
 
 
-def test_a_job_whose_step_ended_well_is_done_though_its_worker_died_before_it_said_so(torc, work_dir, allocated, fake):
-    """Its step may get to accounting after the end of the allocation."""
+@pytest.mark.parametrize(("state", "code"), [("FAILED", "0:9"), ("CANCELLED by 0", "0:0"), ("TIMEOUT", "0:0")])
+def test_a_job_that_ended_well_is_done_though_its_worker_died_unheard(torc, work_dir, allocated, fake, state, code):
+    """Unless it may have been told to end, with a trap that makes code 0 of that."""
     work(work_dir, started(1), started(4))
-    fake.says("squeue", squeue(waiting(7, "FAILED")))
-    fake.says("sacct", sacct(account("7", "FAILED", "0:9"), step(1, "RUNNING"), step(4, "CANCELLED", "0:15", 1)))
-    later = sacct(account("7", "FAILED", "0:9"), step(1, "COMPLETED"), step(4, "CANCELLED", "0:15", 1))
-    (fake.folder / "later").write_text(later)
-    fake.does("sacct", f"cat '{fake.folder}/sacct.out'; cp '{fake.folder}/later' '{fake.folder}/sacct.out'")
+    note = Path(endnotes.path(str(work_dir / "torc_output"), 1, (1, 1, 1)))
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.touch()
+    fake.says("squeue", squeue(waiting(7, state.split()[0])))
+    fake.says("sacct", sacct(account("7", state, code), step(1, "COMPLETED"), step(4, "CANCELLED", "0:15", 1)))
     found = sync(torc)
-    assert [(each["job_id"], each["return_code"]) for each in found["corrected"]] == [(1, 0)]
-    assert [each["job_id"] for each in found["failed_job_details"]] == [4]
-    assert result(allocated, 1)[:2] == (0, "completed")
+    assert [(each["job_id"], each["return_code"]) for each in found["corrected"]] == [(1, 0)] * (state == "FAILED")
+    assert result(allocated, 1)[:2] == ((0, "completed") if state == "FAILED" else (states.LOST_CODE, "failed"))
     assert result(allocated, 1)[2]["accounting"] == "final"
     assert result(allocated, 4)[:2] == (states.LOST_CODE, "failed")
-    assert job_states(allocated)[2] == ("ready", 1)
     assert execute(allocated, "SELECT exec_time_s FROM result WHERE job_id = 1") == [(10.0,)]
 
 

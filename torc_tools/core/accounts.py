@@ -41,11 +41,9 @@ def is_oom(step: Step) -> bool:
     return step.out_of_memory
 
 
-def ended_well(step: Step | None) -> bool:
-    """Say whether accounting has the good end of a step: then its job is done, though its worker died unheard."""
-    if step is None or reconciling.word(step.state) != "COMPLETED" or is_oom(step):
-        return False
-    return step.exit_code == 0 and not step.signal
+def told_to_end(facts: Mapping[str, Any]) -> bool:
+    """Say whether an allocation that took jobs with it may have told them to end before: then code 0 proves nothing."""
+    return reconciling.word(facts.get("allocation_state")) not in ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
 
 
 def lost(worker_job_id: str, life: Life | None, verdict: Verdict, *, alone: bool, uid: int) -> Record:

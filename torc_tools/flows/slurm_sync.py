@@ -11,12 +11,23 @@ from collections.abc import Iterable
 
 from torc_tools import states
 from torc_tools.core import accounts, reconciling
-from torc_tools.core.reconciling import Answers, Life, Verdict, Worker
+from torc_tools.core.reconciling import Answers, Verdict, Worker
 from torc_tools.flows import orphans, slurm_accounts, slurm_asking
 from torc_tools.flows.orphans import Accounted, Fate, News
 from torc_tools.flows.slurm_asking import Asked
 from torc_tools.records import Record
-from torc_tools.shell import allocations, jobedit, liveness, queries, slurm, store, stream, submissions, workers
+from torc_tools.shell import (
+    allocations,
+    endnotes,
+    jobedit,
+    liveness,
+    queries,
+    slurm,
+    store,
+    stream,
+    submissions,
+    workers,
+)
 
 
 class Answered:
@@ -78,16 +89,16 @@ def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) 
             past = (asked.answers.lives or {}).get(worker.slurm_job_id, [])
             life, verdict = reconciling.life_of(worker, past), verdicts[worker.slurm_job_id]
             facts = accounts.lost(worker.slurm_job_id, life, verdict, alone=had[worker.name] == 1, uid=os.getuid())
-            done = _done(workflow_id, [job for job in active if job["worker"] == worker.name], life)
+            done = frozenset() if accounts.told_to_end(facts) else _done(workflow, active, worker)
             news.fates[worker.name] = Fate(gone[worker.name], facts, accounts.why(facts), done)
     return news._replace(cleaned=cleaned)
 
 
-def _done(workflow_id: int, jobs: Iterable[sqlite3.Row], life: Life | None) -> frozenset[int]:
-    """Give those of a worker's jobs whose steps ended well, which it had no time to say."""
-    steps = {} if life is None else life.steps
-    names = {job["job_id"]: accounts.step_name(workflow_id, *orphans.life(job)) for job in jobs}
-    return frozenset(job_id for job_id, name in names.items() if accounts.ended_well(steps.get(name)))
+def _done(workflow: Record, active: Iterable[sqlite3.Row], worker: Worker) -> frozenset[int]:
+    """Give those of a worker's jobs that ended well, which it had no time to say: they left a note."""
+    lives = (orphans.life(job) for job in active if job["worker"] == worker.name)
+    where = workflow["output_dir"], workflow["workflow_id"]
+    return frozenset(life[0] for life in lives if os.path.exists(endnotes.path(*where, life)))
 
 
 def _heard(verdict: Verdict, row: Record, unended: Iterable[Worker], since: float) -> Verdict:

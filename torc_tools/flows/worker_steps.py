@@ -16,7 +16,7 @@ from torc_tools.core.usage import cpu_percent
 from torc_tools.flows.worker_desk import Desk
 from torc_tools.flows.worker_jobs import Attempt, Done
 from torc_tools.records import Record
-from torc_tools.shell import launch, trees
+from torc_tools.shell import endnotes, launch, trees
 from torc_tools.shell import steps as srun
 
 TRIES_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)  # how long after a step could not be made it is asked for again
@@ -59,6 +59,7 @@ class StepAttempt(Attempt):
         self._bytes, self._limit = self._limit, None  # Slurm holds it, where it can
         self._ended_after: float | None = None
         self._warned_for: str | None = None
+        self._note = endnotes.path(desk.output_dir, job["workflow_id"], (job["job_id"], job["run_id"], attempt_id))
 
     def _launch(self, command: str, env: dict[str, str]) -> int:
         """Start srun."""
@@ -79,9 +80,14 @@ class StepAttempt(Attempt):
             bind=policy.cpu_bind,
             mpi=policy.mpi,
         )
-        line = steps.wide(self._nodes) + command if wide else command
+        line = endnotes.noting(command, self._note, os.getpid()) if self._is_here() else command
+        line = steps.wide(self._nodes) + line if wide else line
         words = srun.command(line, f"{self.desk.stem(job, self.attempt_id)}.sh")
         return srun.start(steps.argv(step, self._out, words), env, self._words)
+
+    def _is_here(self) -> bool:
+        """Say whether the step runs on this machine, where it can see whether this worker lives."""
+        return self._around.allocation.here in (None, self._nodes[0])
 
     def _grown(self) -> srun.StepTree:
         tree = srun.StepTree(self.pid, self._mark, self._around.allocation.job_id)
@@ -196,6 +202,7 @@ class StepAttempt(Attempt):
                 self.stop_reason = self._warned_for
         super()._over(128 - exit_code if self._said.by_signal and exit_code > 128 else exit_code, rusage)
         self._words.close()
+        endnotes.drop(self._note)
 
     def _not_made(self, result: Outcome, *, again: bool) -> None:
         """Ask for the step again after a while, or give up: then another worker, or this one later, may have it."""
