@@ -102,7 +102,7 @@ def _prepare(here: Path) -> None:
                   "parameters": {"i": f"1:{JOBS}"}}],
     }  # fmt: skip
     (here / "many.json").write_text(json.dumps(spec))
-    bed.torc(here, "torc-run", "--slurm", "many.json", "--account", "proj", "--partition", "standard")
+    bed.torc(here, "torc-run", "--slurm", "many.json", "--account", "proj", "--walltime", "04:00:00")
     with closing(sqlite3.connect(here / "torc.db")) as db:
         token, first = db.execute("SELECT token, min(job_id) FROM workflow JOIN job USING (workflow_id)").fetchone()
     count = _allocations(here)
