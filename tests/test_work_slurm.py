@@ -15,8 +15,11 @@ from waiting import until
 
 from torc_tools.core import steps
 from torc_tools.core.packing import Capacity
+from torc_tools.flows import worker_allocation
+from torc_tools.shell.claims import Claims
 
 MIB = 1 << 20
+FUTURE = 1 << 33
 PLAIN = steps.Step(
     allocation="9",
     name="wf1_j2_r1_a1",
@@ -135,6 +138,18 @@ def test_the_starts_of_allocations_are_spread(count: int, window: int) -> None:
     assert waits == sorted(waits)
     assert waits[0] == 0
     assert waits[-1] == pytest.approx(window * (count - 1) / count)
+
+
+def test_an_allocation_that_starts_long_after_the_first_waits_no_more(tmp_path: Path) -> None:
+    lines = [f'{{"allocation_id": {number}, "slurm_job_id": "{number}"}}\n' for number in (4, 5, 6)]
+    (tmp_path / "allocations.jsonl").write_text("".join(lines))
+    claims = Claims(str(tmp_path), {})
+    assert worker_allocation.delay_s(claims, 4, 6) == 2
+    assert claims.take("allocation4")
+    os.utime(tmp_path / "allocation4", (FUTURE, FUTURE))
+    assert [worker_allocation.delay_s(claims, 4, number) for number in (4, 5, 6)] == [0, 1, 2]
+    os.utime(tmp_path / "allocation4", (1, 1))
+    assert [worker_allocation.delay_s(claims, 4, number) for number in (4, 5, 6)] == [0, 0, 0]
 
 
 def test_an_allocation_is_read_from_its_environment() -> None:

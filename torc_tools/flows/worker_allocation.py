@@ -32,12 +32,13 @@ def alone(claims: Claims, facts: Record) -> bool:
 def delay_s(claims: Claims, first_id: int | None, allocation_id: int | None) -> float:
     """Give how long to wait before the first job, so that the allocations of one submission do not start at once.
 
-    `first_id` is the first allocation of the submission.
+    `first_id` is the first allocation of the submission: one that starts long after it need not wait.
     """
     if allocation_id is None or first_id is None:
         return 0.0
-    numbers = {number for number, _ in claims.allocations() if number >= first_id} | {allocation_id}
-    return steps.delay_s(sorted(numbers).index(allocation_id), len(numbers))
+    numbers = sorted({number for number, _ in claims.allocations() if number >= first_id} | {allocation_id})
+    wait = steps.delay_s(numbers.index(allocation_id), len(numbers))
+    return max(0.0, wait - claims.age_s(f"allocation{numbers[0]}")) if wait else 0.0
 
 
 def cancel_queued(claims: Claims, slurm_job_id: str) -> None:

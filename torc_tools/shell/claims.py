@@ -66,6 +66,13 @@ class Claims:
             time.sleep(0.1)  # it may have been made this moment, and be empty yet
         return {}
 
+    def age_s(self, name: str) -> float:
+        """Give how long ago a claim was made; 0 where there is none."""
+        try:
+            return max(0.0, time.time() - os.stat(f"{self._folder}/{name}").st_mtime)
+        except OSError:
+            return 0.0
+
     def allocations(self) -> list[tuple[int, str]]:
         """Give the allocations that were submitted for the workflow, each with its Slurm job."""
         try:
