@@ -48,7 +48,7 @@ def _seventeen() -> dict[str, Any]:
         _job("hidden", _HOLD.format(3) + " || true", "medium"),
         _job("healthy", "sleep 3", "medium"),
         _job("long", "sleep 75", "medium"),
-        _job("late", "sleep 8", "brief"),
+        _job("late", "sleep 7", "brief"),
         _job("bug", "echo 'no such column' >&2; exit 3"),
         _job("report", "sleep 1", after="hog"),
         *(_job(f"quick{number}", "sleep 2") for number in range(10)),
@@ -73,7 +73,8 @@ def _watched(own: Path, spec: dict[str, Any], poll_s: int) -> tuple[float, str]:
     watch: Usage = run(["torc-watch", "--recover", "-p", str(poll_s), "1"], own)
     seconds = time.monotonic() - began
     bed.settled()
-    return seconds, f"{_became(own)}; torc-watch ended with {watch.status}"
+    idle = f"allocations idle at their ends for {_idle_s(own):.0f} s together"
+    return seconds, f"{_became(own)}; {idle}; torc-watch ended with {watch.status}"
 
 
 def _became(own: Path) -> str:
@@ -87,6 +88,16 @@ def _became(own: Path) -> str:
     ran = f"healthy ran {len(times)} time(s), {times[-1]:.2f} s" if times else "healthy never ran"
     done = ", ".join([f"{len(jobs) - len(bad)} of {len(jobs)} completed", *bad])
     return f"{done}; memory now: {asked}; {ran}"
+
+
+def _idle_s(own: Path) -> float:
+    """Add up how long the workers of all allocations were there after the end of the last job they ran."""
+    total = 0.0
+    for path in (own / "torc_output" / "events").glob("*.jsonl"):
+        events = [json.loads(line) for line in path.read_text().splitlines()]
+        busy = [each["at"] for each in events if each["event"] in ("worker_started", "ended")]
+        total += max(each["at"] for each in events) - max(busy)
+    return total
 
 
 def _records(own: Path, command: str, kind: str) -> list[dict[str, Any]]:
