@@ -339,6 +339,22 @@ def test_a_watch_outlives_a_controller_that_is_down(torc: Torc, cluster: Cluster
     assert said_so(oomed, "Attempting automatic recovery (attempt 1)") == 1
 
 
+def test_a_watch_that_is_refused_for_long_keeps_its_plan(torc: Torc, cluster: Cluster, oomed: Path) -> None:
+    """A limit on submissions may hold for a weekend: the store does not grow with every look."""
+    cluster.knob("sbatch", "fail")
+    plans = []
+    for more in ((), (), (), (), ("--partition", "debug")):  # it recovers, it starts, it starts, it starts otherwise
+        done = torc("torc-watch", "--once", "--recover", *more, 1)
+        assert done.returncode == 75
+        assert "trying again at the next poll" in "\n".join(said(done))
+        plans.append(street.query("SELECT count(DISTINCT plan) FROM allocation")[0][0])
+    assert [number - plans[0] for number in plans] == [0, 1, 1, 1, 2]
+    cluster.knob("sbatch", None)
+    done = torc("torc-watch", "--recover", "--partition", "debug", "-p", 1, 1, timeout=60)
+    assert done.returncode == 0, said(done)
+    assert street.statuses() == DONE
+
+
 def said_so(folder: Path, text: str) -> int:
     return sum(path.read_text().count(text) for path in folder.rglob("watch_*.log"))
 

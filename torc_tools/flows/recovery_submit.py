@@ -1,15 +1,16 @@
 """How a recovered workflow goes on under Slurm: torc-regenerate | torc-submit, for torc-recover and torc-watch."""
 
+import contextlib
 from typing import NamedTuple
 
 from torc_tools import exits
 from torc_tools.core import recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_steps
+from torc_tools.flows import fold, recovery_steps
 from torc_tools.flows.recovery_steps import Request, Voice
 from torc_tools.records import Record
-from torc_tools.shell import pipeline
+from torc_tools.shell import allocations, pipeline
 
 AGAIN = exits.UNAVAILABLE, exits.TEMPORARY, exits.IO  # what the same command may get over when it is run again
 UNSENT = "planned", "submitting", "canceled"
@@ -37,6 +38,12 @@ def send(request: Request, voice: Voice, *, rest: bool = False) -> Sent:
     if not ran.status:
         return Sent(lines, len(made), None)
     return Sent(lines, len(made), Failure(ran.status, f"'{ran.stage}' failed with exit code {ran.status}"))
+
+
+def is_planned(request: Request) -> bool:
+    """Say whether allocations are planned that were not sent."""
+    with contextlib.closing(fold.opened(request.store, request.workflow_id, read_only=True)) as db:
+        return bool(allocations.of_workflow(db, request.workflow_id, ("planned",)))
 
 
 def _rest_stage(request: Request) -> list[str]:

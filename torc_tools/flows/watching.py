@@ -14,6 +14,7 @@ from torc_tools.flows.recovery_steps import Request, Voice
 from torc_tools.flows.watch_look import View
 from torc_tools.shell import lease, liveness, pipeline, waking, watchlog, watchstate
 
+PLAN_ANEW = 20  # while Slurm refuses a plan, and nothing else has changed, it is made anew every so many times
 LATE_S = 300.0  # so long after the last job accounting may still say why it failed
 
 
@@ -201,8 +202,11 @@ def _start(
 def _submit(watcher: Watch, state: dict[str, Any], memory: pace.Memory, *, rest: bool) -> Pause:
     """Submit allocations. Slurm may be down: then that is said, and the next look tries it again."""
     watcher.log.say("Regenerating Slurm schedulers and submitting...")
-    sent = recovery_submit.send(watcher.request, watcher.voice, rest=rest)
+    plan = [pipeline.text(*recovery_steps.restart_stages(watcher.request)), memory.started_progress]
+    times = state["unsent"][1] if state.get("unsent", (None,))[0] == plan else 0
+    sent = recovery_submit.send(watcher.request, watcher.voice, rest=rest or times % PLAN_ANEW > 0)
     failure = sent.failure
+    state["unsent"] = [plan, times + 1] if failure and recovery_submit.is_planned(watcher.request) else [None, 0]
     if failure and failure.status not in recovery_submit.AGAIN:
         raise failure
     if failure:
