@@ -59,6 +59,18 @@ def test_what_another_worker_has_is_not_taken_and_frees_its_room() -> None:
     assert taken(made) == [3]
 
 
+def test_what_runs_elsewhere_is_worth_an_allocation_only_for_what_it_frees() -> None:
+    def hopes(*jobs: dict[str, Any]) -> tuple[bool, bool]:
+        made = board(*jobs)
+        made.started(1, 1, 1)
+        return made.hopeful(), made.hopeful(is_dear=True)
+
+    assert hopes({"job_id": 1}) == (True, False)
+    assert hopes({"job_id": 1, "failure_handler_id": 1}) == (True, True)
+    assert hopes({"job_id": 1}, {"job_id": 2, "waits_for": [1]}) == (True, True)
+    assert hopes({"job_id": 1}, {"job_id": 2, "num_cpus": 5}) == (True, False)
+
+
 def test_a_job_that_ended_elsewhere_while_it_waited_here_is_skipped() -> None:
     made = board({"job_id": 1}, {"job_id": 2})
     made.end(1, 1, 1, states.COMPLETED, again=False)

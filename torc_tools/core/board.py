@@ -129,10 +129,19 @@ class Board:
         """Say whether a job of the manifest has not started, as far as is known here."""
         return self.status.get(job_id) in states.WAITING
 
-    def hopeful(self) -> bool:
-        """Say whether a job is open that another worker's news may end or free."""
-        mine = states.ACTIVE | states.WAITING
-        return any(self.status[job_id] in mine and job_id not in self.unfit for job_id in self._open)
+    def hopeful(self, *, is_dear: bool = False) -> bool:
+        """Say whether a job is open that another worker's news may end or free.
+
+        Where waiting is dear, one that runs elsewhere counts only if a failure would make it ready again by itself.
+        """
+        return any(self._may_come(job_id, is_dear=is_dear) for job_id in self._open)
+
+    def _may_come(self, job_id: int, *, is_dear: bool) -> bool:
+        if job_id in self.unfit:
+            return False
+        runs = self.status[job_id] in states.ACTIVE
+        retried = self.jobs[job_id]["failure_handler_id"] is not None
+        return (runs and (retried or not is_dear)) or self.status[job_id] in states.WAITING
 
     def _first(self, seconds_left: float | None) -> tuple[int, bool] | None:
         """Take a job out of the packer, after those for which no other job should wait."""

@@ -245,8 +245,12 @@ class Worker:
         return not self._siblings_may_help()
 
     def _siblings_may_help(self) -> bool:
-        """Say whether news of a living sibling may still free a job, and the time to wait for it is not over."""
-        return bool(self.siblings and self.board.hopeful() and self.siblings.alive()) and self._patient()
+        """Say whether news of a living sibling may still free a job, and the time to wait for it is not over.
+
+        Nodes are not held idle only because a sibling may die and leave its jobs.
+        """
+        hopeful = self.board.hopeful(is_dear=self.desk.in_allocation)
+        return bool(self.siblings and hopeful and self.siblings.alive()) and self._patient()
 
     def _patient(self) -> bool:
         """Say whether this worker, which has nothing to do, has waited less than it may."""
