@@ -288,17 +288,20 @@ def test_a_cause_that_accounting_is_late_with_is_waited_for(torc, work_dir, allo
 
 
 @pytest.mark.parametrize(("state", "code"), [("FAILED", "0:9"), ("CANCELLED by 0", "0:0"), ("TIMEOUT", "0:0")])
-def test_a_job_that_ended_well_is_done_though_its_worker_died_unheard(torc, work_dir, allocated, fake, state, code):
-    """Unless it may have been told to end, with a trap that makes code 0 of that."""
+@pytest.mark.parametrize("noted", [True, False])
+def test_a_job_that_ended_well_is_done_though_its_worker_died_unheard(
+    torc, work_dir, allocated, fake, state, code, noted
+):
+    """Its own note says so, and that no signal came before; a trap may make code 0 of that, which accounting has."""
     work(work_dir, started(1), started(4))
     note = Path(endnotes.path(str(work_dir / "torc_output"), 1, (1, 1, 1)))
     note.parent.mkdir(parents=True, exist_ok=True)
-    note.touch()
+    note.write_text("end 0 \n" if noted else "end 0 told\n")
     fake.says("squeue", squeue(waiting(7, state.split()[0])))
     fake.says("sacct", sacct(account("7", state, code), step(1, "COMPLETED"), step(4, "CANCELLED", "0:15", 1)))
     found = sync(torc)
-    assert [(each["job_id"], each["return_code"]) for each in found["corrected"]] == [(1, 0)] * (state == "FAILED")
-    assert result(allocated, 1)[:2] == ((0, "completed") if state == "FAILED" else (states.LOST_CODE, "failed"))
+    assert [(each["job_id"], each["return_code"]) for each in found["corrected"]] == [(1, 0)] * noted
+    assert result(allocated, 1)[:2] == ((0, "completed") if noted else (states.LOST_CODE, "failed"))
     assert result(allocated, 1)[2]["accounting"] == "final"
     assert result(allocated, 4)[:2] == (states.LOST_CODE, "failed")
     assert execute(allocated, "SELECT exec_time_s FROM result WHERE job_id = 1") == [(10.0,)]

@@ -16,6 +16,7 @@ from waiting import until
 from torc_tools.core import steps
 from torc_tools.core.packing import Capacity
 from torc_tools.flows import worker_allocation
+from torc_tools.shell import endnotes
 from torc_tools.shell.claims import Claims
 
 MIB = 1 << 20
@@ -280,14 +281,17 @@ def test_what_sigterm_means_depends_on_the_time(
 
 @pytest.mark.parametrize("told", [False, True], ids=["silent", "told to stop"])
 def test_the_next_life_runs_again_what_the_former_one_left(fake: Fake, work_dir: Path, *, told: bool) -> None:
-    """Job 1 was running, job 2 claimed and not yet started, job 3 done; the former life was on another machine."""
+    """Jobs 1 and 4 were running, job 2 claimed and not yet started, job 3 done; the life was on another machine.
+
+    Job 4 ended well after that worker had died, and left a note of it.
+    """
     fake.env |= {"SLURM_RESTART_COUNT": "1", "TORC_SILENT_S": "1000" if told else "5"}
     head = flow(fake)
     name = "wf1_r1_elsewhere_9_77"
     began = {"event": "worker_started", "at": 1.0, "workflow_token": head["token"], "restart_count": 0}
     began |= {"workflow_id": 1, "hostname": "elsewhere", "pid": 77, "pid_start": 1, "slurm_job_id": "9", "run_id": 1}
     about = {"workflow_id": 1, "run_id": 1, "attempt_id": 1, "at": 2.0}
-    lines = [began, {"event": "started", "job_id": 1, **about}, {"event": "started", "job_id": 3, **about}]
+    lines = [began, *({"event": "started", "job_id": job_id, **about} for job_id in (1, 3, 4))]
     lines += [{"event": "ended", "job_id": 3, "status": "completed", "return_code": 0, **about}]
     lines += [{"event": "stopping", "workflow_id": 1, "at": 3.0}] if told else []
     (work_dir / "out/events").mkdir(parents=True)
@@ -296,12 +300,15 @@ def test_the_next_life_runs_again_what_the_former_one_left(fake: Fake, work_dir:
     os.utime(file, (time.time() - 60, time.time() - 60))
     claims = work_dir / f"out/claims/wf1_{head['token'][:8]}"
     claims.mkdir(parents=True)
-    for job_id in (1, 2, 3):
+    note = Path(endnotes.path(head["output_dir"], 1, (4, 1, 1)))
+    note.parent.mkdir(parents=True)
+    note.write_text("end 0 \n")
+    for job_id in (1, 2, 3, 4):
         (claims / f"{job_id}.r1.a1").write_text(json.dumps({"worker": name, "slurm_job_id": "9"}) + "\n")
-    events = fake.work(head, *(job(number, "true") for number in (1, 2, 3)))
+    events = fake.work(head, *(job(number, "true") for number in (1, 2, 3, 4)))
     lost, done = ("failed", -128, "lost", "requeue"), ("completed", 0, None, None)
-    assert sorted(ends(events)) == [(1, 1), (1, 2), (2, 1), (2, 2)]
-    assert fate(events, "status", "return_code", "reason", "next") == [lost, done, lost, done]
+    assert sorted(ends(events)) == [(1, 1), (1, 2), (2, 1), (2, 2), (4, 1)]
+    assert fate(events, "status", "return_code", "reason", "next") == [lost, done, lost, done, done]
 
 
 def test_a_worker_of_a_former_run_starts_nothing(fake: Fake, work_dir: Path) -> None:

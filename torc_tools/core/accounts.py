@@ -41,11 +41,6 @@ def is_oom(step: Step) -> bool:
     return step.out_of_memory
 
 
-def told_to_end(facts: Mapping[str, Any]) -> bool:
-    """Say whether an allocation that took jobs with it may have told them to end before: then code 0 proves nothing."""
-    return reconciling.word(facts.get("allocation_state")) not in ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
-
-
 def lost(worker_job_id: str, life: Life | None, verdict: Verdict, *, alone: bool, uid: int) -> Record:
     """Give the facts about an allocation that took a job with it. `alone`: it had no other; `uid`: of this user."""
     job = life.job if life and reconciling.is_closed(life.job) else None

@@ -43,7 +43,6 @@ class Allocation(NamedTuple):
     knows_memory: bool  # the environment says how much there is
     end_at: float | None
     restart_count: int
-    here: str | None = None  # the node that the worker is on, where Slurm says it
 
 
 class Step(NamedTuple):
@@ -98,7 +97,7 @@ def allocation(environ: Mapping[str, str], cpus: int, memory_bytes: int, gpus: i
     }
     end_at = slurmvalues.moment(environ.get("SLURM_JOB_END_TIME", ""))
     restarts = _count(environ, "SLURM_RESTART_COUNT", 0)
-    return Allocation(job_id, nodes, in_step, have > 0, all(memory), end_at, restarts, own)
+    return Allocation(job_id, nodes, in_step, have > 0, all(memory), end_at, restarts)
 
 
 def completed(found: Allocation, job: Mapping[str, str]) -> Allocation:

@@ -89,7 +89,7 @@ def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) 
             past = (asked.answers.lives or {}).get(worker.slurm_job_id, [])
             life, verdict = reconciling.life_of(worker, past), verdicts[worker.slurm_job_id]
             facts = accounts.lost(worker.slurm_job_id, life, verdict, alone=had[worker.name] == 1, uid=os.getuid())
-            done = frozenset() if accounts.told_to_end(facts) else _done(workflow, active, worker)
+            done = _done(workflow, active, worker)
             news.fates[worker.name] = Fate(gone[worker.name], facts, accounts.why(facts), done)
     return news._replace(cleaned=cleaned)
 
@@ -98,7 +98,7 @@ def _done(workflow: Record, active: Iterable[sqlite3.Row], worker: Worker) -> fr
     """Give those of a worker's jobs that ended well, which it had no time to say: they left a note."""
     lives = (orphans.life(job) for job in active if job["worker"] == worker.name)
     where = workflow["output_dir"], workflow["workflow_id"]
-    return frozenset(life[0] for life in lives if os.path.exists(endnotes.path(*where, life)))
+    return frozenset(life[0] for life in lives if endnotes.read(endnotes.path(*where, life)).is_good)
 
 
 def _heard(verdict: Verdict, row: Record, unended: Iterable[Worker], since: float) -> Verdict:

@@ -11,7 +11,7 @@ from torc_tools import states
 from torc_tools.core import steps
 from torc_tools.exits import Failure
 from torc_tools.records import Record
-from torc_tools.shell import former, layout, stream
+from torc_tools.shell import endnotes, former, layout, stream
 from torc_tools.shell.claims import Claims
 
 Life = tuple[int, int, int]  # job, run, attempt
@@ -89,7 +89,10 @@ class FormerLife:
                         yield self._lost(job_id, run_id, attempt_id)
 
     def _lost(self, job_id: int, run_id: int, attempt_id: int) -> Record:
+        """Make the end of an attempt that was cut off, or that only its worker had no time to tell of."""
         now = time.time()
+        where = self._workflow["output_dir"], self._workflow["workflow_id"]
+        done = endnotes.read(endnotes.path(*where, (job_id, run_id, attempt_id))).is_good
         measured = ("exec_time_s", "peak_memory_bytes", "avg_memory_bytes", "peak_cpu_percent", "avg_cpu_percent")
         return {
             "type": "event",
@@ -99,11 +102,11 @@ class FormerLife:
             "job_id": job_id,
             "run_id": run_id,
             "attempt_id": attempt_id,
-            "status": "failed",
-            "return_code": states.LOST_CODE,
+            "status": "completed" if done else "failed",
+            "return_code": 0 if done else states.LOST_CODE,
             "ended_at": now,
-            "reason": "lost",
+            "reason": None if done else "lost",
             **dict.fromkeys((*measured, "signal", "log_tail")),
-            "next": "requeue",
+            "next": None if done else "requeue",
             "slurm_job_id": self._now["slurm_job_id"],
         }

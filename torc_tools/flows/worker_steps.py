@@ -80,14 +80,9 @@ class StepAttempt(Attempt):
             bind=policy.cpu_bind,
             mpi=policy.mpi,
         )
-        line = endnotes.noting(command, self._note, os.getpid()) if self._is_here() else command
-        line = steps.wide(self._nodes) + line if wide else line
-        words = srun.command(line, f"{self.desk.stem(job, self.attempt_id)}.sh")
+        line = steps.wide(self._nodes) + command if wide else command
+        words = endnotes.noting(srun.command(line, f"{self.desk.stem(job, self.attempt_id)}.sh"), self._note)
         return srun.start(steps.argv(step, self._out, words), env, self._words)
-
-    def _is_here(self) -> bool:
-        """Say whether the step runs on this machine, where it can see whether this worker lives."""
-        return self._around.allocation.here in (None, self._nodes[0])
 
     def _grown(self) -> srun.StepTree:
         tree = srun.StepTree(self.pid, self._mark, self._around.allocation.job_id)
@@ -200,7 +195,8 @@ class StepAttempt(Attempt):
                 self.stop_reason = outcome.MEMORY
             elif self._warned_for:
                 self.stop_reason = self._warned_for
-        super()._over(128 - exit_code if self._said.by_signal and exit_code > 128 else exit_code, rusage)
+        by_signal = self._said.by_signal or endnotes.read(self._note).by_signal
+        super()._over(128 - exit_code if by_signal and exit_code > 128 else exit_code, rusage)
         self._words.close()
         endnotes.drop(self._note)
 
