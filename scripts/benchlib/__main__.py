@@ -19,6 +19,7 @@ SECTIONS: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "reset": street.resets,
     "slurm": cluster.measured,
 }
+NOTHING_HERE = 69  # nothing of what was asked for can be measured on this machine
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,7 +49,7 @@ def main() -> int:
     sys.stdout.write(table.text(rows, facts) + "\n")
     if args.json:
         table.save(rows, facts, args.json)
-    return 0
+    return 0 if rows else NOTHING_HERE
 
 
 if __name__ == "__main__":

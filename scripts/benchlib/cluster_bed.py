@@ -39,19 +39,19 @@ def bed() -> Iterator[None]:
     found = re.search(r"SLURM_CONF=(\S+)", _call(instance, "env").stdout)
     if found is None:
         raise AbsentError("slurm-testbed env names no SLURM_CONF")
-    before = os.environ.get("SLURM_CONF")
-    try:
-        with open(f"{Path(found[1]).parent}.tests", "w") as lock:
-            _lock(lock.fileno(), instance)
-            os.environ["SLURM_CONF"] = found[1]
+    with open(f"{Path(found[1]).parent}.tests", "w") as lock:
+        _lock(lock.fileno(), instance)
+        before = os.environ.get("SLURM_CONF")
+        os.environ["SLURM_CONF"] = found[1]
+        try:
             settled()
             yield
-    finally:
-        os.environ.pop("SLURM_CONF", None)
-        if before is not None:
-            os.environ["SLURM_CONF"] = before
-        if not was_up:
-            _call(instance, "down")
+        finally:
+            del os.environ["SLURM_CONF"]
+            if before is not None:
+                os.environ["SLURM_CONF"] = before
+            if not was_up:
+                _call(instance, "down")
 
 
 def ask(*words: object) -> str:
