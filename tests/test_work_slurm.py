@@ -233,6 +233,13 @@ def test_an_srun_that_is_killed_costs_the_job_nothing(fake: Fake) -> None:
     assert fate(events, "return_code", "reason", "next")[0] == (-128, "launch_failed", "requeue")
 
 
+def test_a_step_whose_node_failed_is_no_success_though_srun_says_0(fake: Fake) -> None:
+    """Slurm calls nodes failed whose processes go on: they are ended, so that the next attempt is alone."""
+    (fake.folder / "before").write_text('echo "srun: error: Node failure on n1" >&2; exit 0')
+    events = fake.work(flow(fake), job(1, "true"))
+    assert fate(events, "status", "return_code", "next")[0] == ("failed", -128, "requeue")
+
+
 def test_out_of_memory_counts_whatever_the_script_returned(fake: Fake) -> None:
     (fake.folder / "after").write_text('echo "srun: error: n1: task 0: Out Of Memory" >&2; exit 1')
     events = fake.work(flow(fake, config=config(oom_exit_code=99)), job(1, "true"))

@@ -19,6 +19,7 @@ _KEPT = re.compile(  # what a step inherits; everything else that begins so is a
 _OPTIONS = re.compile(r"(SLURM|SRUN|SLURMD|SBATCH|SALLOC)_.*")
 _ENDED = re.compile(r"^srun: (?:error: )?\S+: tasks? [\d,\[\]-]+: (.*)$", re.MULTILINE)
 _OOM = re.compile(r"Out Of Memory|oom[-_ ]kill", re.IGNORECASE)
+_NODE_FAILED = re.compile(r"^srun: error: Node failure on ", re.MULTILINE)
 _NEVER = re.compile(
     r"More processors requested than permitted|Requested node configuration is not available|Memory required by task"
     r"|Invalid (?:generic resource|number of|partition|qos|account)|unrecognized option|invalid option"
@@ -67,6 +68,7 @@ class Said(NamedTuple):
     ended: bool  # a task ended: the code is the job's
     by_signal: bool  # a signal ended it
     oom: bool
+    node_failed: bool  # srun gave the step up, with any code; it may live on
     never: bool  # such a step cannot be made here
     waiting: bool  # it waits for the controller to make the step
     words: str | None
@@ -200,6 +202,7 @@ def said(text: str) -> Said:
         ended=bool(ends),
         by_signal=bool(ends) and not any("exit code" in end or "Out Of Memory" in end for end in ends),
         oom=bool(_OOM.search(text)),
+        node_failed=bool(_NODE_FAILED.search(text)),
         never=bool(_NEVER.search(text)) and not ends,
         waiting=bool(_WAITING.search(text)) and not ends and not _CREATED.search(text),
         words="\n".join(kept)[-_SAID:] or None,

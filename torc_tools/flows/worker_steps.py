@@ -166,7 +166,7 @@ class StepAttempt(Attempt):
         self._around.finder.forget(self._tree)
         said = self._said = steps.said(self._words.text())
         self._ended_after = self._used_time()
-        if exit_code < 0:  # srun itself was killed, and its step may live
+        if exit_code < 0 or (said.node_failed and not said.ended):  # srun has given the step up, and it may live
             self._tree.signal(9)
             self._signal_afar(9)
             self._not_made(Outcome(states.FAILED, states.LOST_CODE, "launch_failed"), again=False)
