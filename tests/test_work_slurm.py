@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Torc, command
+from conftest import Torc, command, script
 from test_work import Events, config, ends, job, parse, text, workflow
 from waiting import until
 
@@ -57,8 +57,8 @@ class Fake:
     def __init__(self, folder: Path, torc: Torc) -> None:
         self.folder, self._torc = folder, torc
         folder.mkdir()
-        for name, script in (("srun", SRUN), ("squeue", "exit 1\n"), ("scancel", 'echo "$*" >> "$FAKE/canceled"\n')):
-            (folder / name).write_text(script if name == "srun" else f"#!/bin/sh\n{script}")
+        for name, body in (("srun", SRUN), ("squeue", "exit 1\n"), ("scancel", 'echo "$*" >> "$FAKE/canceled"\n')):
+            (folder / name).write_text(body if name == "srun" else f"#!/bin/sh\n{body}")
             (folder / name).chmod(0o755)
         self.env = {**os.environ, "FAKE": str(folder), "PATH": f"{folder}:{os.environ['PATH']}"}
         self.env |= {"SLURM_JOB_ID": "9", "SLURM_JOB_NODELIST": "n1", "SLURMD_NODENAME": "n1"}
@@ -187,6 +187,22 @@ def test_a_job_runs_as_a_step(fake: Fake) -> None:
     assert (fake.folder.parent / "out/job_stdio/job_wf1_j1_r1_a1.o").read_text() == "1\n"
 
 
+def test_the_settings_of_a_job_are_not_those_of_srun(fake: Fake) -> None:
+    """A hostile or innocent `env` reaches the job, and neither srun nor the shell that notes the job's end."""
+    (fake.folder / "before").write_text('env > "$FAKE/env"\n')
+    (fake.folder / "be").write_text("echo sourced\n")
+    own = {"SLURM_CONF": "/nowhere", "SLURM_DISTRIBUTION": "a 'b'", "LD_PRELOAD": "", "LD_LIBRARY_PATH": "/odd"}
+    (fake.folder / "odd").mkdir()
+    script(fake.folder / "odd" / "bash", "exit 9")
+    own |= {"PATH": f"{fake.folder}/odd:/usr/bin:/bin", "BASH_ENV": str(fake.folder / "be")}
+    events = fake.work(flow(fake), job(1, 'echo "$SLURM_CONF $SLURM_DISTRIBUTION"', config={"env": own}))
+    assert fate(events, "status", "return_code") == [("completed", 0)]
+    said = (fake.folder.parent / "out/job_stdio/job_wf1_j1_r1_a1.o").read_text()
+    assert said == "sourced\n/nowhere a 'b'\n"
+    names = {line.partition("=")[0] for line in (fake.folder / "env").read_text().splitlines()}
+    assert not names & {"SLURM_CONF", "SLURM_DISTRIBUTION", "LD_LIBRARY_PATH"}
+
+
 def test_stdio_of_a_job_by_name(fake: Fake) -> None:
     execution = config(job_stdio_overrides={"a": {"mode": "combined"}}, stdio={"mode": "none"})
     fake.work(flow(fake, config=execution), job(1, "echo x", job_name="a"), job(2, "echo y"))
@@ -238,6 +254,7 @@ def test_a_step_whose_node_failed_is_no_success_though_srun_says_0(fake: Fake) -
     (fake.folder / "before").write_text('echo "srun: error: Node failure on n1" >&2; exit 0')
     events = fake.work(flow(fake), job(1, "true"))
     assert fate(events, "status", "return_code", "next")[0] == ("failed", -128, "requeue")
+    assert "Slurm calls a node of this allocation failed: leaving" in fake.said
 
 
 def test_out_of_memory_counts_whatever_the_script_returned(fake: Fake) -> None:

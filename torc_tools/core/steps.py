@@ -6,6 +6,7 @@ no word of a task is srun's, not the job's.
 
 import math
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ _KEPT = re.compile(  # what a step inherits; everything else that begins so is a
     r"|WORKING_CLUSTER|NODELIST|NNODES|HET_SIZE)"
 )
 _OPTIONS = re.compile(r"(SLURM|SRUN|SLURMD|SBATCH|SALLOC)_.*")
+_HEEDED = re.compile(rf"{_OPTIONS.pattern}|SLURMSTEPD_.*|LD_.*|PMI_.*|PMIX_.*")
 _ENDED = re.compile(r"^srun: (?:error: )?\S+: tasks? [\d,\[\]-]+: (.*)$", re.MULTILINE)
 _OOM = re.compile(r"Out Of Memory|oom[-_ ]kill", re.IGNORECASE)
 _NODE_FAILED = re.compile(r"^srun: error: Node failure on ", re.MULTILINE)
@@ -135,6 +137,17 @@ def _per_node(text: str) -> list[int]:
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Give an environment without what srun would take for its options."""
     return {key: value for key, value in environ.items() if _KEPT.fullmatch(key) or not _OPTIONS.fullmatch(key)}
+
+
+def apart(env: Mapping[str, str], environ: Mapping[str, str]) -> tuple[dict[str, str], str]:
+    """Split the environment of a job: what srun is started with, and words before the command line that set the rest.
+
+    What srun itself or its loader would heed is as in `environ`, the worker's; the job alone gets its own.
+    """
+    own = {key: value for key, value in env.items() if _HEEDED.fullmatch(key) and environ.get(key) != value}
+    outer = {key: value for key, value in environ.items() if key in own}
+    given = {key: value for key, value in env.items() if key not in own}
+    return given | outer, "".join(f"export {key}={shlex.quote(value)}; " for key, value in own.items())
 
 
 def minutes(runtime_s: float | None, left_s: float | None, headroom_s: float) -> int | None:

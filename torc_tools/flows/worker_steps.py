@@ -64,6 +64,7 @@ class StepAttempt(Attempt):
     def _launch(self, command: str, env: dict[str, str]) -> int:
         """Start srun."""
         self._asked = command, env
+        outer, settings = steps.apart(env, os.environ)
         around, policy, job = self._around, self.desk.policy, self.job
         left = None if around.end is None else around.end - time.monotonic()
         wide = len(self._nodes) > 1
@@ -80,9 +81,11 @@ class StepAttempt(Attempt):
             bind=policy.cpu_bind,
             mpi=policy.mpi,
         )
-        line = steps.wide(self._nodes) + command if wide else command
-        words = endnotes.noting(srun.command(line, f"{self.desk.stem(job, self.attempt_id)}.sh"), self._note)
-        return srun.start(steps.argv(step, self._out, words), env, self._words)
+        line = (steps.wide(self._nodes) if wide else "") + settings + command
+        bash = self.desk.shell.bash
+        words = srun.command(line, f"{self.desk.stem(job, self.attempt_id)}.sh", bash)
+        words = endnotes.noting(words, self._note, bash, private="SHELLOPTS" not in env)
+        return srun.start(steps.argv(step, self._out, words), outer, self._words)
 
     def _grown(self) -> srun.StepTree:
         tree = srun.StepTree(self.pid, self._mark, self._around.allocation.job_id)
@@ -163,8 +166,11 @@ class StepAttempt(Attempt):
 
     def _over(self, exit_code: int, rusage: Any) -> None:
         """Find out what the end of srun means for the job."""
-        self._around.finder.forget(self._tree)
         said = self._said = steps.said(self._words.text())
+        self.node_failed = said.node_failed
+        if self.node_failed:
+            self._look_around()
+        self._around.finder.forget(self._tree)
         self._ended_after = self._used_time()
         if exit_code < 0 or (said.node_failed and not said.ended):  # srun has given the step up, and it may live
             self._tree.signal(9)

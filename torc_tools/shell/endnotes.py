@@ -34,12 +34,16 @@ class Note(NamedTuple):
         return self.code == 0 and not self.told
 
 
-def noting(words: Sequence[str], note: str) -> list[str]:
-    """Give words that run `words` and leave a note of how that ended; without a place for it they just run."""
+def noting(words: Sequence[str], note: str, bash: str = "bash", *, private: bool = True) -> list[str]:
+    """Give words that run `words` and leave a note of how that ended; without a place for it they just run.
+
+    `bash` is the shell for it. When `private`, that reads no BASH_ENV and takes over no functions, and hands both on:
+    they are for the job's own shell, once.
+    """
     place = f"exec 3>&2; command exec 2> {shlex.quote(note)} || exec 2> /dev/null"
     told = "trap told=told HUP INT QUIT USR1 USR2 ALRM TERM XCPU"
     script = f'{place}; {told}; "$@" 2>&3 3>&-; code=$?; echo "end $code $told" >&2; exit $code'
-    return ["bash", "-c", script, "torc", *words]
+    return [bash, *["-p"] * private, "-c", script, "torc", *words]
 
 
 def read(note: str) -> Note:

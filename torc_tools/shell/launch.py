@@ -50,7 +50,7 @@ class Shell:
 
     def __init__(self) -> None:
         """Find bash."""
-        self._bash = _bash()
+        self.bash = _bash()
         self._null = os.open(os.devnull, os.O_RDWR)
 
     def start(self, command: str, env: Mapping[str, str], output: Output | int) -> int:
@@ -64,7 +64,7 @@ class Shell:
         opened += script
         try:
             return os.posix_spawn(
-                self._bash,
+                self.bash,
                 ["bash", "-c", f". /proc/self/fd/{_SCRIPT}" if script else command],
                 env,
                 file_actions=[

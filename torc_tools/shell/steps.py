@@ -50,14 +50,14 @@ def start(argv: Sequence[str], env: Mapping[str, str], words: Words) -> int:
         os.close(null)
 
 
-def command(line: str, path: str) -> list[str]:
+def command(line: str, path: str, bash: str) -> list[str]:
     """Give the words that run a command line on any node; one too long for an argument is put into a file at `path`."""
     text = os.fsencode(line)
     if len(text) <= launch.LONGEST:
-        return ["bash", "-c", line]
+        return [bash, "-c", line]
     with open(path, "wb") as file:
         file.write(text)
-    return ["bash", path]
+    return [bash, path]
 
 
 class StepTree(trees.Tree):
