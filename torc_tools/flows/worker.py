@@ -194,6 +194,9 @@ class Worker:
             self._failures.follow(attempt, ended)
             return
         self._report(ended)
+        if attempt.node_failed and not self.stopping:
+            stream.say("torc-work: Slurm calls a node of this allocation failed: leaving")
+            self._stop(outcome.INTERRUPTED)
 
     def _report(self, ended: Record) -> None:
         self.desk.log.write(ended)
@@ -304,7 +307,7 @@ class Worker:
         if self.claims.canceled() and not self.stopping:
             self._stop(outcome.CANCELED)
         self._news.read()
-        for ended in self._former.news() if self._former else ():
+        for ended in self._former.news(self.board.jobs) if self._former else ():
             self._report(ended)
         if not self.stopping and self.claims.superseded(self.desk.workflow["run_id"]):
             stream.say("torc-work: the workflow is in a later run: leaving")

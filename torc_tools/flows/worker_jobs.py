@@ -31,6 +31,7 @@ class Attempt:
         self.ended = False
         self.requeue = False  # nothing of it ran: the job is as ready as before
         self.refused: str | None = None  # why this worker is not to try the job again
+        self.node_failed = False  # Slurm has given up the node, and the allocation with it
         self._killed = False
         self._warned_at: float | None = None
         policy = desk.policy

@@ -10,7 +10,7 @@ import time
 from typing import Any, NamedTuple
 
 from torc_tools import states
-from torc_tools.core import outcome, steps
+from torc_tools.core import outcome, slurmvalues, steps
 from torc_tools.core.outcome import Outcome
 from torc_tools.core.usage import cpu_percent
 from torc_tools.flows.worker_desk import Desk
@@ -51,8 +51,8 @@ class StepAttempt(Attempt):
         """Take a job that is claimed, and where it is to run."""
         super().__init__(desk, job, attempt_id, [], done)
         self._around, self._nodes = place
-        ids = f"wf{job['workflow_id']}_j{job['job_id']}_r{job['run_id']}_a{attempt_id}"
-        self._name, self._tries = ids, 0
+        self._name = slurmvalues.step_name(job["workflow_id"], job["job_id"], job["run_id"], attempt_id)
+        self._tries = 0
         self._asked: tuple[str, dict[str, str]] = ("", {})
         self._words = srun.Words()
         self._said = steps.said("")
