@@ -277,6 +277,21 @@ def test_what_is_held_or_has_no_partition_waits(begun: Callable[..., Chaos]) -> 
     chaos.end()
 
 
+def test_a_node_fails_whose_processes_live_on(begun: Callable[..., Chaos]) -> None:
+    """Its workers and jobs are still there when Slurm has given their allocations back to its queue."""
+    chaos = begun()
+    chaos.bed.until(lambda: any(name == "wide" for _, name, *_ in chaos.log()), "the wide job to begin")
+    ids = [job for job, state in chaos.bed.queue().items() if state == "RUNNING"]
+    nodes = {chaos.bed.ask("squeue", "-h", "-j", job, "-o", "%N") for job in ids}
+    chaos.bed.kill(*nodes)
+    for node in nodes:
+        chaos.bed.ask("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=test")
+    chaos.bed.until(lambda: not any(chaos.workers()), "the workers to leave", 90)
+    for job in ids:  # Slurm would wait for two minutes
+        chaos.bed.attempt("scontrol", "update", f"JobId={job}", "StartTime=now")
+    chaos.end()
+
+
 @pytest.fixture
 def small_disk(work_dir: Path) -> Iterator[Path]:
     """Give a folder on a disk of one megabyte."""
