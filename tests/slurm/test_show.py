@@ -102,18 +102,33 @@ def disturb(bed: Bed, folder: Path) -> dict[str, str]:
 
 def table(torc: Torc, states: dict[str, str], hit: dict[str, str]) -> None:
     """Print what became of each scenario, and hold it against what should."""
-    results = torc("torc-results", 1, "--all-runs", "--all-attempts", "-f", "jsonl").stdout
+    done = torc("torc-results", 1, "--all-runs", "--all-attempts", "-f", "jsonl")
     seen: dict[str, set[tuple[str, ...]]] = defaultdict(set)
-    for each in lines(torc("torc-diagnose", "-", input=results), "diagnosis"):
+    for each in lines(torc("torc-diagnose", "-", input=done.stdout), "diagnosis"):
         said = [fact["fact"] for fact in each["evidence"] if fact["source"] == "slurm" and "peak" not in fact["fact"]]
         found = each["cause"], each["certainty"], "; ".join(said)
         for what, name in hit.items():
             if each["job_name"].startswith(name):
                 seen[what].add(found)
-    print(f"\n{'what happened':<14} {'diagnosed':<22} {'became':<10} what Slurm said")
+    results = lines(done, "result")
+    print(f"\n{'what happened':<14} {'diagnosed':<22} {'what was done':<22} {'became':<10} what Slurm said")
     for what, (cause, certainty, became) in VERDICTS.items():
-        state = states.get(hit[what]) or states[f"{hit[what]}_0"]
+        name = hit[what] if hit[what] in states else f"{hit[what]}_0"
         for found in sorted(seen[what]):
-            print(f"{what:<14} {found[0] + ', ' + found[1]:<22} {state:<10} {found[2]}")
+            acted = action([each for each in results if each["job_name"] == name])
+            print(f"{what:<14} {found[0] + ', ' + found[1]:<22} {acted:<22} {states[name]:<10} {found[2]}")
         assert {found[:2] for found in seen[what]} == {(cause, certainty)}, what
-        assert state == became
+        assert states[name] == became
+
+
+def action(results: list[dict[str, Any]]) -> str:
+    """Say in words what was done between the first attempt of a job and its last."""
+    first, last = results[0], results[-1]
+    if len(results) == 1:
+        return "left alone"
+    before, after = first["memory_bytes"], last["memory_bytes"]
+    if before != after:
+        return f"memory {before >> 20}m -> {after >> 20}m"
+    if first["runtime_s"] != last["runtime_s"]:
+        return f"runtime {first['runtime_s']}s -> {last['runtime_s']}s"
+    return "run again as it is"

@@ -5,7 +5,7 @@ its siblings, and cancels those that are no more needed.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from torc_tools import states
 from torc_tools.core import steps
@@ -79,14 +79,16 @@ class FormerLife:
         """Say whether one of them may still be at work."""
         return bool(self._lives)
 
-    def news(self) -> Iterator[Record]:
-        """Give an `ended` event for every attempt that a life left running which is over now."""
+    def news(self, jobs: Mapping[int, Record]) -> Iterator[Record]:
+        """Give an `ended` event for every attempt that a life left running which is over now; `jobs` are by id."""
         for life in list(self._lives):
             if life.look(self._now["restart_count"]):
                 self._lives.remove(life)
                 for job_id, run_id, attempt_id in sorted(life.running(layout.claims_dir(self._workflow))):
                     if run_id == self._workflow["run_id"]:
-                        yield self._lost(job_id, run_id, attempt_id)
+                        given = jobs.get(job_id, {})
+                        known = {key: given.get(key) for key in ("memory_bytes", "runtime_s", "num_cpus")}
+                        yield self._lost(job_id, run_id, attempt_id) | known
 
     def _lost(self, job_id: int, run_id: int, attempt_id: int) -> Record:
         """Make the end of an attempt that was cut off, or that only its worker had no time to tell of."""
