@@ -49,6 +49,7 @@ SCENARIOS = [  # squeue, sacct, status of the allocation, fate of its worker hea
     ("accounting lags", [waiting(7, "TIMEOUT")], [account("7", "RUNNING", **FIRST)], "complete", ALIVE, LOST),
     ("accounting has no record yet", [waiting(7, "TIMEOUT")], [], "complete", ALIVE, LOST),
     ("canceled", [waiting(7, "CANCELLED")], [account("7", "CANCELLED by 0", **FIRST)], "canceled", LOST, LOST),
+    ("canceled while it was held", [waiting(7, "CANCELLED", "JobHeldUser")], None, "canceled", LOST, LOST),
     ("preempted for good", [waiting(7, "PREEMPTED")], None, "complete", LOST, LOST),
     ("out of memory", [waiting(7, "OUT_OF_MEMORY")], None, "complete", LOST, LOST),
     ("deadline", [waiting(7, "DEADLINE")], None, "complete", LOST, LOST),

@@ -11,7 +11,7 @@ from prepared import TOKEN, execute
 from slurmtexts import account, sacct, squeue, waiting
 
 from torc_tools import states
-from torc_tools.core import accounts
+from torc_tools.core import slurmvalues
 from torc_tools.shell import endnotes, layout
 
 HEARD = {"fresh": 5, "silent": 1000}
@@ -94,7 +94,7 @@ def ended(job: int, status: str = "completed", code: int = 0, **more: object) ->
 
 
 def step(job: int, state: str, code: str = "0:0", number: int = 0) -> dict[str, object]:
-    return account(f"7.{number}", state, code, accounts.step_name(1, job, 1, 1), **STEP)
+    return account(f"7.{number}", state, code, slurmvalues.step_name(1, job, 1, 1), **STEP)
 
 
 def job_states(store: Path) -> dict[int, tuple[str, int]]:

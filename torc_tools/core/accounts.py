@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torc_tools import states
-from torc_tools.core import reconciling
+from torc_tools.core import reconciling, slurmvalues
 from torc_tools.core.reconciling import Life, Verdict
 from torc_tools.core.slurmtext import Step
 from torc_tools.records import Record
@@ -24,11 +24,6 @@ class Account(NamedTuple):
     columns: Record
     stats: Record | None
     is_oom: bool
-
-
-def step_name(workflow_id: int, job_id: int, run_id: int, attempt_id: int) -> str:
-    """Name the Slurm step of one attempt of a job."""
-    return f"wf{workflow_id}_j{job_id}_r{run_id}_a{attempt_id}"
 
 
 def exit_code(step: Step) -> str | None:
@@ -65,7 +60,7 @@ def _canceler(by_uid: int, uid: int) -> str:
 
 def why(facts: Mapping[str, Any]) -> str:
     """Say in words how a job was lost with its allocation."""
-    state, job_id = reconciling.word(facts.get("allocation_state")), facts.get("slurm_job_id")
+    state, job_id = slurmvalues.bare(facts.get("allocation_state")), facts.get("slurm_job_id")
     said = _WORDS.get(state)
     if state == "CANCELLED":
         by = facts.get("canceled_by")
@@ -94,7 +89,7 @@ def account(attempt: Record, past: Sequence[Life], now: float, uid: int) -> Acco
     slurm_job_id restart_count facts.
     """
     key = (attempt["workflow_id"], attempt["job_id"], attempt["run_id"], attempt["attempt_id"])
-    life, step = _find(step_name(*key), attempt, past)
+    life, step = _find(slurmvalues.step_name(*key), attempt, past)
     is_over = life is not None and reconciling.is_closed(life.job)
     if step is None or not (is_over or reconciling.is_over(step.state)):
         if not is_over and (past or now - (attempt["ended_at"] or now) < LAG_S):

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from torc_tools import states
-from torc_tools.core import patterns, slurmverdicts
+from torc_tools.core import patterns, slurmvalues, slurmverdicts
 from torc_tools.records import Record, may, need
 
 Verdict = tuple[str, str]  # cause, certainty
@@ -146,14 +146,14 @@ def _verdict(case: Case) -> Verdict:
 
 def _memory_word(case: Case) -> Verdict | None:
     """Believe any word that says memory: of the worker, of Slurm on any step, of the kernel in the log."""
-    step = slurmverdicts.word(case.slurm) == "OUT_OF_MEMORY" or case.slurm_exit == slurmverdicts.OOM_MARK
+    step = slurmvalues.bare(case.slurm) == "OUT_OF_MEMORY" or case.slurm_exit == slurmverdicts.OOM_MARK
     return ("oom", "certain") if step or case.reason == "memory_limit" or case.mark("oom", "certain") else None
 
 
 def _slurm_says(case: Case) -> Verdict | None:
     """Take Slurm's word for the step; one that this program does not know is neither success nor failure."""
-    word = slurmverdicts.word(case.slurm)
-    if word is None:
+    word = slurmvalues.bare(case.slurm)
+    if not word:
         return None
     if word not in slurmverdicts.STEP:
         case.against.append(f"Slurm says '{word}', which this program does not know")
@@ -168,15 +168,15 @@ def _slurm_says(case: Case) -> Verdict | None:
 
 
 def _cut_off(case: Case) -> bool:
-    return slurmverdicts.word(case.allocation) == "TIMEOUT"
+    return slurmvalues.bare(case.allocation) == "TIMEOUT"
 
 
 def _allocation_says(case: Case) -> Verdict | None:
     """Take Slurm's word for the allocation that a job was lost with: the job is its victim, unless it had its time."""
-    word = slurmverdicts.word(case.allocation)
-    if word is None or not (case.reason == "lost" or case.code == states.LOST_CODE):
+    word = slurmvalues.bare(case.allocation)
+    if not word or not (case.reason == "lost" or case.code == states.LOST_CODE):
         return None
-    if case.allocation_exit in slurmverdicts.LAUNCH:
+    if word == "FAILED" and case.allocation_exit in slurmverdicts.LAUNCH:
         return "launch_fail", "certain"
     if word == "TIMEOUT" and case.near_runtime():
         return "timeout", "likely"

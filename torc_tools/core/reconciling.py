@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from torc_tools.core import slurmtext
 from torc_tools.core.slurmtext import QueueRow, Step
+from torc_tools.core.slurmvalues import bare
 
 HELD = frozenset({"REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})  # Slurm has it, but starts it only when released
 AGAIN = frozenset({"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REQUEUED", "REVOKED"})  # it may be queued again at once
@@ -92,15 +93,9 @@ def said(job: Step) -> str:
     return job.state if job.by_uid is None else f"{job.state} by {job.by_uid}"
 
 
-def word(state: str | None) -> str:
-    """Give a state without what may follow it: 'CANCELLED by 1000' and 'CANCELLED+' are CANCELLED."""
-    words = (state or "").split()
-    return words[0].rstrip("+").upper() if words else ""
-
-
 def is_over(state: str | None) -> bool:
     """Say whether a state is one that Slurm never leaves by itself."""
-    return bool(word(state)) and slurmtext.classify(word(state)) == "over"
+    return bool(bare(state)) and slurmtext.classify(bare(state)) == "over"
 
 
 def is_closed(job: Step) -> bool:
@@ -109,7 +104,7 @@ def is_closed(job: Step) -> bool:
 
 
 def judge(row: Mapping[str, Any], answers: Answers, now: float, silent_s: float) -> Verdict:
-    """Judge the allocation `row` (slurm_job_id, status, submitted_at) at the time `now`."""
+    """Judge the allocation `row` (slurm_job_id, submitted_at, created_at) at the time `now`."""
     job_id = row["slurm_job_id"]
     past = (answers.lives or {}).get(job_id, [])
     if answers.queue is None:
@@ -127,22 +122,22 @@ def judge(row: Mapping[str, Any], answers: Answers, now: float, silent_s: float)
 def _by_accounting_alone(past: Sequence[Life]) -> Verdict:
     """Judge while the controller does not answer: only an end that nothing follows is believed, and only in silence."""
     last = past[-1].job if past else None
-    if last is None or not is_over(last.state) or word(last.state) in AGAIN:
+    if last is None or not is_over(last.state) or bare(last.state) in AGAIN:
         return NOTHING
     return _ended(said(last), last, None)._replace(gone="silent")
 
 
 def _by_queue(row: QueueRow, past: Sequence[Life]) -> Verdict:
-    kind = slurmtext.classify(word(row.state))
-    held = word(row.state) in HELD or _HELD_REASON in (row.reason or "").lower()
-    if kind == "queued" or held:
+    kind = slurmtext.classify(bare(row.state))
+    held = bare(row.state) in HELD or _HELD_REASON in (row.reason or "").lower()
+    if kind == "queued" or (held and kind != "over"):  # one that is canceled keeps the reason why it was held
         why = row.reason if row.reason and row.reason != "None" else None
         return Verdict("queued", row.state, why or (row.state if held else None), gone="silent", is_held=held)
     if kind == "active":
         return Verdict("active", row.state, None, row.start_s, row.end_s, nodes=row.node_list)
     if kind == "over":
         last = past[-1].job if past else None
-        same = last is not None and word(last.state) == word(row.state)
+        same = last is not None and bare(last.state) == bare(row.state)
         return _ended(said(last) if last is not None and same else row.state, last if same else None, row)
     return Verdict(None, row.state, row.reason)
 
@@ -152,8 +147,8 @@ def _ended(state: str, job: Step | None, row: QueueRow | None) -> Verdict:
     reason = (job.reason if job else None) or (row.reason if row else None)
     started = (job.start_s if job else None) or (row.start_s if row else None)
     ended = (job.end_s if job else None) or (row.end_s if row else None)
-    status = "canceled" if word(state) == "CANCELLED" else "complete"
-    gone = "silent" if word(state) in FAR else "sure"
+    status = "canceled" if bare(state) == "CANCELLED" else "complete"
+    gone = "silent" if bare(state) in FAR else "sure"
     return Verdict(status, state, None if reason == "None" else reason, started, ended, gone)
 
 
@@ -192,7 +187,7 @@ def _is_former(worker: Worker, verdict: Verdict, answers: Answers) -> bool:
     past = (answers.lives or {}).get(worker.slurm_job_id, [])
     count, last = worker.restart_count, len(past) - 1
     if count is not None and past and count <= last:
-        begun = verdict.status == "active" and word(verdict.state) != "COMPLETING"
+        begun = verdict.status == "active" and bare(verdict.state) != "COMPLETING"
         return count < last or (begun and is_closed(past[last].job))
     began = verdict.started_at if verdict.status == "active" else None
     return began is not None and worker.started_at is not None and worker.started_at < began - MOST_SKEW_S

@@ -57,6 +57,17 @@ def _word(text: str) -> str:
     return whole[0] if len(whole) == 1 else text
 
 
+def bare(state: str | None) -> str:
+    """Give a state without what may follow it: 'CANCELLED by 1000' and 'CANCELLED+' are CANCELLED; '' for none."""
+    words = (state or "").split()
+    return words[0].rstrip("+").upper() if words else ""
+
+
+def step_name(workflow_id: int, job_id: int, run_id: int, attempt_id: int) -> str:
+    """Name the Slurm step of one attempt of a job; accounting knows it by this."""
+    return f"wf{workflow_id}_j{job_id}_r{run_id}_a{attempt_id}"
+
+
 def classify(word: str) -> str:
     """Say what a state's long word means for a job: 'queued', 'active', 'over', or 'unknown': then conclude nothing."""
     groups = (("queued", QUEUED), ("active", ACTIVE), ("over", OVER))

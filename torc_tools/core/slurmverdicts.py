@@ -50,12 +50,6 @@ TOLD = {  # fact -> how it is told
 }
 
 
-def word(state: str | None) -> str | None:
-    """Give a state without what may follow it: 'CANCELLED by 1000' and 'CANCELLED+' are CANCELLED."""
-    words = (state or "").split()
-    return words[0].rstrip("+").upper() if words else None
-
-
 def evidence(step: Word, allocation: Word, told: Mapping[str, str | None]) -> list[str]:
     """List what Slurm said, each (state, exit code), and what else is told (the facts of TOLD)."""
     found = [
@@ -63,6 +57,8 @@ def evidence(step: Word, allocation: Word, told: Mapping[str, str | None]) -> li
         for name, (state, code) in (("state ", step), ("allocation ", allocation))
         if state
     ]
-    found += [LAUNCH[code] for state, code in (step, allocation) if code in LAUNCH and word(state) == "FAILED"]
+    found += [
+        LAUNCH[code] for state, code in (step, allocation) if code in LAUNCH and slurmvalues.bare(state) == "FAILED"
+    ]
     kept = {key: value for key, value in told.items() if value and (key, value) != ("accounting", "final")}
     return [*found, *(TOLD[key].format(value) for key, value in kept.items())]

@@ -163,5 +163,7 @@ def cancel_idle(db: sqlite3.Connection, workflow: Record, command: str, asked: A
         for row in allocations.of_workflow(db, workflow_id, ("queued",)):
             if row["slurm_job_id"] in ids:
                 verdict = reconciling.judge(row, answers, time.time(), liveness.silent_s())
-                _apply(db, row, command, verdict._replace(reason="canceled by torc-sync: nothing left to run"), news)
+                if verdict.status == "canceled":
+                    verdict = verdict._replace(reason=f"canceled by {command}: nothing left to run")
+                _apply(db, row, command, verdict, news)
     return [each for each in news.changed if each["status"] == "canceled"]
