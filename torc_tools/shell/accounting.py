@@ -25,7 +25,8 @@ COLUMNS = (
 _KEY = ("workflow_id", "job_id", "run_id", "attempt_id")
 _RESULT = ("status", "return_code", "peak_memory_bytes", "avg_cpu_percent", "exec_time_s", "started_at", "ended_at")
 _PENDING = """
-SELECT t.result_id, t.workflow_id, t.job_id, t.run_id, t.attempt_id, t.status, t.return_code, t.ended_at,
+SELECT t.result_id, t.workflow_id, t.job_id, t.run_id, t.attempt_id, t.status, t.return_code,
+    coalesce(t.ended_at, w.ended_at) AS ended_at, -- nobody saw the end of one that was lost with its worker
     t.exec_time_s, t.peak_memory_bytes, t.worker, t.facts, w.slurm_job_id, j.name AS job_name
 FROM result t JOIN job j USING (job_id) JOIN worker w ON w.workflow_id = t.workflow_id AND w.name = t.worker
 WHERE t.workflow_id = ? AND w.slurm_job_id IS NOT NULL
