@@ -38,9 +38,7 @@ def stop(db: sqlite3.Connection, workflow: Record, grace_s: float) -> None:
         _note(db, workflow_id, dict.fromkeys(ids))
         slurm_sync.reconcile(db, workflow_id, _COMMAND)
     if unknown:
-        text = (
-            f"whether Slurm has allocation {unknown[0]} is not known: torc-cancel again when its torc-submit has ended"
-        )
+        text = f"whether Slurm has allocation {unknown[0]} is not known before its torc-submit has ended"
         raise Failure(exits.TEMPORARY, text)
 
 
