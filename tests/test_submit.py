@@ -105,10 +105,12 @@ def test_the_job_gets_the_environment_of_a_login(torc, fake) -> None:
     hostile = {
         "SLURM_JOB_ID": "7", "SLURM_MEM_PER_CPU": "100", "TORC_JOB_ID": "9", "TORC_STORE": "torc.db",
         "CUDA_VISIBLE_DEVICES": "0", "SBATCH_TIMELIMIT": "1", "SBATCH_ARRAY_INX": "1-9", "SBATCH_WAIT": "1",
-        "SBATCH_QOS": "high", "KEPT": "yes",
+        "SBATCH_QOS": "high", "KEPT": "yes", "TORC_SLURM_TIMEOUT_S": "30",
     }  # fmt: skip
     assert torc("submit", input=PLAN, env=hostile).returncode == 0
-    assert fake.jobs()[0]["env"] == {"SBATCH_QOS": "high", "KEPT": "yes"}
+    assert fake.jobs()[0]["env"] == {
+        "SBATCH_QOS": "high", "KEPT": "yes", "TORC_SLURM_TIMEOUT_S": "30",
+    }  # fmt: skip
 
 
 def test_groups_wait_for_those_they_are_deferred_behind(torc, fake) -> None:

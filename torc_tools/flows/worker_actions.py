@@ -1,7 +1,7 @@
 """Actions of a workflow that run commands, each at its trigger, once in a run whichever worker comes first.
 
 A persistent action runs once in every worker. Actions never block other jobs: on_workflow_start holds all jobs back
-until it has run, on_jobs_ready those that it names, nothing else waits. schedule_nodes is for Slurm and not read here.
+until it has run, on_jobs_ready those that it names, nothing else waits. What schedules nodes is for torc-regenerate.
 """
 
 import time

@@ -38,7 +38,7 @@ _OPTIONAL: Record = {
         )
     ),
 }
-_AMOUNTS = ("num_cpus", "num_gpus", "num_nodes", "memory_bytes", "runtime_s", "slurm_scheduler_id")
+_NATURAL = ("num_cpus", "num_gpus", "num_nodes", "memory_bytes", "runtime_s", "slurm_scheduler_id")
 _TRIGGERS = frozenset(
     {
         "on_workflow_start",
@@ -155,17 +155,7 @@ def policy(workflow: Record | None, *, ended_by_slurm: bool) -> Policy:
 def _check_job(job: Record) -> None:
     need(job, "job_id", int)
     need(job, "command", str)
-    for key in (
-        "workflow_id",
-        "run_id",
-        "attempt_id",
-        "priority",
-        "num_cpus",
-        "num_gpus",
-        "num_nodes",
-        "memory_bytes",
-        "runtime_s",
-    ):
+    for key in ("workflow_id", "run_id", "attempt_id", "priority", *_NATURAL):
         value = may(job, key, int)
         if value is not None and value < 0 and key != "priority":
             raise Failure(exits.DATA, f"job: '{key}' is {value}, below 0")

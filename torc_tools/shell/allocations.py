@@ -64,12 +64,6 @@ def _is_left(row: Mapping[str, Any], ended_at: float | None) -> bool:
     return row["status"] == "active" and ended_at is not None and ended_at >= (row["started_at"] or 0.0)
 
 
-def by_token(db: sqlite3.Connection, token: str) -> Record | None:
-    """Give the allocation that a plan named so, whatever became of it."""
-    row = db.execute("SELECT * FROM allocation WHERE token = ?", (token,)).fetchone()
-    return None if row is None else {**dict(row), "config": orjson.loads(row["config"])}
-
-
 def plan(db: sqlite3.Connection, workflow_id: int, command: str, wanted: Record) -> int:
     """Note the intent of an allocation, inside the caller's transaction; give its id.
 

@@ -153,7 +153,7 @@ class _File:
         return events
 
     def alive(self) -> bool:
-        if self._ended or time.time() - self._heard > liveness.SILENT_S:
+        if self._ended or time.time() - self._heard > liveness.silent_s():
             return False
         return liveness.alive(*self._who) is not False
 

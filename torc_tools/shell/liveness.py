@@ -6,14 +6,17 @@ from torc_tools import exits
 from torc_tools.exits import Failure
 from torc_tools.shell import procs
 
-SILENT_S = 90.0  # a worker of another machine that has shown no sign of life for so long does not count as alive
+_SILENT_S = 90.0
 
 
 def silent_s() -> float:
-    """Give TORC_SILENT_S, else SILENT_S. Raises Failure(2) where it is no number."""
+    """Give after how long without a sign of life a worker that nobody here can see does not count as alive.
+
+    It is TORC_SILENT_S, else 90 seconds. Raises Failure(2) where that is no number.
+    """
     text = os.environ.get("TORC_SILENT_S")
     try:
-        return float(text) if text else SILENT_S
+        return float(text) if text else _SILENT_S
     except ValueError:
         raise Failure(exits.USAGE, f"TORC_SILENT_S is not a number of seconds: '{text}'") from None
 

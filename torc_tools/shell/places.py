@@ -88,7 +88,7 @@ def _alive(row: Record, worker: Record | None) -> bool | None:
     """Say whether the process lives: known on this machine; elsewhere a fresh heartbeat says yes, silence nothing."""
     known = liveness.alive(row["hostname"], row["pid"], row["pid_start"])
     if known is None and worker is not None and worker["heartbeat_at"]:
-        return True if time.time() - worker["heartbeat_at"] < liveness.SILENT_S else None
+        return True if time.time() - worker["heartbeat_at"] < liveness.silent_s() else None
     return known
 
 

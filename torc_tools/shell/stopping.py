@@ -114,4 +114,4 @@ def terminate(workers: Iterable[Record]) -> None:
 
 def _may_live(row: Record) -> bool:
     alive = liveness.alive(row["hostname"], row["pid"], row["pid_start"])
-    return bool(alive) or (alive is None and time.time() - (row["heartbeat_at"] or 0) < liveness.SILENT_S)
+    return bool(alive) or (alive is None and time.time() - (row["heartbeat_at"] or 0) < liveness.silent_s())

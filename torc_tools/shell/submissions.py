@@ -31,7 +31,7 @@ _HONOURED = frozenset(  # of sbatch's input variables those that change neither 
         "SBATCH_WCKEY",
     )
 )
-_KEPT = frozenset(("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "TORC_SILENT_S", *_HONOURED))
+_KEPT = frozenset(("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "TORC_SILENT_S", "TORC_SLURM_TIMEOUT_S", *_HONOURED))
 _DEVICES = ("CUDA_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "GPU_DEVICE_ORDINAL", "ZE_AFFINITY_MASK")
 _DROPPED = ("TORC_", "SLURM_", "SLURMD_", "SBATCH_", "PMI_", "PMIX_")
 
@@ -48,7 +48,8 @@ def environment() -> dict[str, str]:
 
 def get(db: sqlite3.Connection, allocation_id: int) -> Record:
     """Give an allocation as a row, `config` decoded."""
-    return _decoded(db.execute("SELECT * FROM allocation WHERE allocation_id = ?", (allocation_id,)).fetchone())
+    row = db.execute("SELECT * FROM allocation WHERE allocation_id = ?", (allocation_id,)).fetchone()
+    return {**dict(row), "config": orjson.loads(row["config"])}
 
 
 def rivals(db: sqlite3.Connection, record: Record) -> list[int]:
@@ -85,8 +86,7 @@ def held_by_other(row: Record) -> bool:
 
 def submitting(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
     """Give the allocations of a workflow whose answer from sbatch is not known."""
-    query = "SELECT * FROM allocation WHERE workflow_id = ? AND status = 'submitting' ORDER BY allocation_id"
-    return [_decoded(row) for row in db.execute(query, (workflow_id,))]
+    return allocations.of_workflow(db, workflow_id, ("submitting",))
 
 
 def left_running(words: Iterable[str]) -> list[int]:
@@ -143,10 +143,6 @@ def write_script(path: str, text: str) -> None:
     os.chmod(f"{path}.part", 0o755)  # noqa: S103  it holds no secret
     os.replace(f"{path}.part", path)
     crash.wrote()
-
-
-def _decoded(row: sqlite3.Row) -> Record:
-    return {**dict(row), "config": orjson.loads(row["config"])}
 
 
 def _pids() -> Iterator[int]:
