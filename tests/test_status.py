@@ -241,3 +241,27 @@ def test_lines_about_slurm_allocations_say_what_slurm_says_of_them(torc, store_f
     assert lines[3].startswith("  Slurm job 8: active, RUNNING, not known to be alive, ")
     assert lines[3].endswith(" left")
     assert lines[4] == "  allocation 3: planned"
+
+
+def test_what_workers_wrote_counts_where_slurm_was_not_asked_since(torc, store_file):
+    rows = [
+        ("queued", "NULL", "NULL"),
+        ("queued", "'PENDING'", "NULL"),
+        ("queued", "NULL", "1"),
+        ("active", "'RUNNING'", "1"),
+    ]
+    for number, (status, state, ended_at) in enumerate(rows, 1):
+        execute(
+            store_file,
+            "INSERT INTO allocation (allocation_id, workflow_id, kind, status, slurm_job_id, slurm_state, created_at)"
+            f" VALUES ({number}, 1, 'slurm', '{status}', '{number}', {state}, 0)",
+            "INSERT INTO worker (workflow_id, name, allocation_id, hostname, started_at, heartbeat_at, ended_at)"
+            f" VALUES (1, 'w{number}', {number}, 'n1', 0, {time.time()}, {ended_at})",
+        )
+    done = torc("torc-status", 1, "-f", "table")
+    assert done.stdout.decode().splitlines()[2:6] == [
+        "  Slurm job 1: active, on n1, alive",
+        "  Slurm job 2: active, on n1, alive",
+        "  Slurm job 3: active, its workers have left",
+        "  Slurm job 4: active, RUNNING, its workers have left",
+    ]

@@ -221,7 +221,7 @@ def lines(summary: Record) -> Iterator[str]:
 def _allocation(each: Record) -> str:
     life = {True: "alive", False: "gone", None: "not known to be alive"}[each["is_alive"]]
     if each["kind"] == "slurm":
-        return _slurm_allocation(each, life)
+        return _slurm_allocation(each, "its workers have left" if each["is_alive"] is False else life)
     where = f" on {each['hostname']}" if each["hostname"] else ""
     pid = f", process {each['pid']}" if each["pid"] else ""
     return f"{each['kind']} allocation{where}{pid}: {each['status']}, {life}"

@@ -38,8 +38,8 @@ def working(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
     Slurm needs a moment to end an allocation after its last worker has; nothing more comes of it. One that Slurm has
     started anew since (requeued) works, whatever its former life said.
     """
-    left = _left(db, workflow_id)
-    return [row for row in live(db, workflow_id) if not _is_left(row, left.get(row["allocation_id"]))]
+    ended = left(db, workflow_id)
+    return [row for row in live(db, workflow_id) if not is_left(row, ended.get(row["allocation_id"]))]
 
 
 def attended(db: sqlite3.Connection, workflow_id: int) -> bool:
@@ -47,11 +47,11 @@ def attended(db: sqlite3.Connection, workflow_id: int) -> bool:
 
     It may be asked between two looks at Slurm, when an allocation that is over may still be called queued here.
     """
-    left = _left(db, workflow_id)
-    return any(row["allocation_id"] not in left for row in live(db, workflow_id))
+    ended = left(db, workflow_id)
+    return any(row["allocation_id"] not in ended for row in live(db, workflow_id))
 
 
-def _left(db: sqlite3.Connection, workflow_id: int) -> dict[int, float]:
+def left(db: sqlite3.Connection, workflow_id: int) -> dict[int, float]:
     """Give when the last worker of each allocation ended, of those that all their workers have left."""
     query = (
         "SELECT allocation_id, max(ended_at) FROM worker WHERE workflow_id = ? AND allocation_id IS NOT NULL"
@@ -60,7 +60,8 @@ def _left(db: sqlite3.Connection, workflow_id: int) -> dict[int, float]:
     return {row[0]: row[1] for row in db.execute(query, (workflow_id,))}
 
 
-def _is_left(row: Mapping[str, Any], ended_at: float | None) -> bool:
+def is_left(row: Mapping[str, Any], ended_at: float | None) -> bool:
+    """Say whether the workers of an active allocation have left it, the last one at `ended_at` (None: not all)."""
     return row["status"] == "active" and ended_at is not None and ended_at >= (row["started_at"] or 0.0)
 
 

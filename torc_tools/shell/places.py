@@ -7,6 +7,7 @@ import time
 import orjson
 
 from torc_tools.records import Record
+from torc_tools.shell import allocations as slurm
 from torc_tools.shell import eventlog, liveness
 from torc_tools.shell import machine as here
 
@@ -20,7 +21,8 @@ def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
     They are `allocation` records: kind status is_alive (null: nobody here can know) allocation_id slurm_job_id
     hostname pid, what it holds
     (num_cpus memory_bytes num_gpus, null while unknown), heartbeat_at, left_s (null: no end known), hostnames, and as
-    torc-sync last saw them slurm_state and slurm_reason.
+    torc-sync last saw them slurm_state and slurm_reason. What workers wrote since counts: one that lives makes a queued
+    allocation active, and one that all have left is not alive.
     """
     query = "SELECT * FROM worker WHERE workflow_id = ? AND ended_at IS NULL ORDER BY started_at"
     workers = [dict(row) for row in db.execute(query, (workflow["workflow_id"],))]
@@ -28,10 +30,10 @@ def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
         f"SELECT * FROM allocation WHERE workflow_id = ? AND status IN {_OPEN} ORDER BY allocation_id",
         (workflow["workflow_id"],),
     )
-    found = []
+    found, left = [], slurm.left(db, workflow["workflow_id"])
     for row in map(dict, rows):
         mine = [each for each in workers if each["allocation_id"] == row["allocation_id"]]
-        found.append(_allocation(workflow, row, mine))
+        found.append(_allocation(workflow, _as_told(row, mine, left.get(row["allocation_id"])), mine))
     known = {each["allocation_id"] for each in found}
     loose = [_loose(workflow, each) for each in workers if each["allocation_id"] not in known]
     return found + [each for each in loose if each["is_alive"]]
@@ -41,6 +43,18 @@ def machine() -> Record:
     """Give what this machine holds for jobs, as a place: CPUs this process may use, memory, GPUs."""
     gpus = len(here.gpus(os.environ))
     return {"num_cpus": here.num_cpus(), "memory_bytes": here.memory_bytes(), "num_gpus": gpus, "left_s": None}
+
+
+def _as_told(row: Record, workers: list[Record], left_at: float | None) -> Record:
+    """Give the row of an allocation as its workers tell of it, where Slurm was not asked since they came or left.
+
+    One that was put back into the queue waits, though: what its former life said does not count for long.
+    """
+    is_waiting = row["kind"] == "slurm" and row["status"] in ("submitting", "queued")
+    came = bool(workers) and bool(_alive(row, workers[-1]))
+    if is_waiting and (came or (left_at is not None and row["slurm_state"] is None)):
+        row = {**row, "status": "active", "slurm_state": None, "slurm_reason": None}
+    return {**row, "is_left": row["kind"] == "slurm" and slurm.is_left(row, left_at)}
 
 
 def _allocation(workflow: Record, row: Record, workers: list[Record]) -> Record:
@@ -54,7 +68,7 @@ def _allocation(workflow: Record, row: Record, workers: list[Record]) -> Record:
         "allocation_id": row["allocation_id"],
         "kind": row["kind"],
         "status": row["status"],
-        "is_alive": _alive(row, worker) if row["status"] == "active" else None,
+        "is_alive": False if row["is_left"] else _alive(row, worker) if row["status"] == "active" else None,
         "slurm_job_id": row["slurm_job_id"],
         "slurm_state": row["slurm_state"],
         "slurm_reason": row["slurm_reason"],
