@@ -5,12 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torc_tools import units
-from torc_tools.core import slurmvalues
+from torc_tools.core import margins, slurmvalues
 from torc_tools.records import Record
 
-GRACE_S = 60  # from the start of an allocation until its worker starts the first job
-LEAD_S = 30  # default of sigterm_lead_seconds
-HEADROOM_S = 60  # default of sigkill_headroom_seconds
 STRATEGIES = ("max-job-runtime", "max-partition-time")
 GROUPINGS = ("requirements", "partition")
 _SIZE = re.compile(r"(\d+)([kmgt]?)b?", re.IGNORECASE | re.ASCII)
@@ -136,11 +133,8 @@ def execution(facts: Facts) -> dict[str, Any]:
 
 
 def headroom_s(facts: Facts) -> int:
-    """Give how much of an allocation no job can use: to start, to warn the jobs, to end them."""
-    config = execution(facts)
-    given = (config.get("sigkill_headroom_seconds"), config.get("sigterm_lead_seconds"))
-    kill, lead = (usual if each is None else int(each) for each, usual in zip(given, (HEADROOM_S, LEAD_S), strict=True))
-    return GRACE_S + kill + lead
+    """Give how much of an allocation no job can use."""
+    return margins.unusable_s(execution(facts))
 
 
 def sbatch_defaults(facts: Facts) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import orjson
 
 from torc_tools import exits
-from torc_tools.core import allocating_facts
+from torc_tools.core import margins
 from torc_tools.core.recovery_text import GIVES, job_ids, say_all
 from torc_tools.exits import Failure
 from torc_tools.flows import recovery_steps
@@ -35,7 +35,8 @@ def capped(request: Request) -> Request:
         return request
     memory = max(each.memory_bytes for each in usable) // _MB * _MB
     longest = min([max(each.max_walltime_s for each in usable), *([request.walltime_s] if request.walltime_s else [])])
-    room = allocating_facts.GRACE_S + allocating_facts.HEADROOM_S + allocating_facts.LEAD_S
+    config = recovery_steps.look(request).workflow["config"]
+    room = margins.unusable_s(config.get("execution_config") or {})
     runtime = max(_MINUTE_S, (longest - room) // _MINUTE_S * _MINUTE_S)
     return request._replace(
         max_memory=request.max_memory or memory or None,

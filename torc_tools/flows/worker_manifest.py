@@ -5,6 +5,7 @@ import signal
 from typing import Any, NamedTuple
 
 from torc_tools import exits, states
+from torc_tools.core import margins
 from torc_tools.core.outcome import Codes
 from torc_tools.exits import Failure
 from torc_tools.records import Record, may, need
@@ -128,7 +129,7 @@ def policy(workflow: Record | None, *, ended_by_slurm: bool) -> Policy:
     return Policy(
         limit_memory=limits,
         limit_runtime=limits and (runtime is True or (runtime in (None, "auto") and not ended_by_slurm)),
-        lead_s=_number(execution, "sigterm_lead_seconds", 30),
+        lead_s=_number(execution, "sigterm_lead_seconds", margins.LEAD_S),
         headroom_s=_number(execution, "sigkill_headroom_seconds", None),
         termination_signal=_signal(execution.get("termination_signal") or "SIGTERM"),
         codes=Codes(

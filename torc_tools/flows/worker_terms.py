@@ -5,7 +5,7 @@ import os
 import time
 
 from torc_tools import exits
-from torc_tools.core import steps
+from torc_tools.core import margins, steps
 from torc_tools.core.packing import Capacity
 from torc_tools.exits import Failure
 from torc_tools.flows.worker import Terms
@@ -14,7 +14,6 @@ from torc_tools.flows.worker_steps import Surroundings
 from torc_tools.shell import machine, stream
 from torc_tools.shell import steps as srun
 
-_HEADROOM_S = 60.0  # in an allocation
 _EARLY_S = 65.0  # Slurm may send --signal up to a minute before its time
 _ALWAYS = float("-inf")
 _NEVER = float("inf")
@@ -36,7 +35,7 @@ def terms(args: argparse.Namespace, policy: Policy) -> Terms:
     end = _end(args, around, now)
     headroom = policy.headroom_s
     if headroom is None:
-        headroom = _HEADROOM_S if around is not None else 0.0
+        headroom = margins.HEADROOM_S if around is not None else 0.0
     stop_at = None if end is None else max(end - headroom - policy.lead_s, now + (end - now) / 2)
     near = _near(args, around, stop_at)
     if stepped and around is not None:
