@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 
 from torc_tools import exits, records, units
-from torc_tools.core import profiles, profiles_unfit
+from torc_tools.core import profiles
 from torc_tools.core.packing import Need
 from torc_tools.core.profiles import Partition, Profile
 from torc_tools.exits import Failure
@@ -128,6 +128,8 @@ def _match(profile: Profile, args: argparse.Namespace) -> list[Record]:
     nodes = args.nodes or 1
     best = profiles.best(profile, need, nodes)
     if best is None:
+        from torc_tools.core import profiles_unfit
+
         raise Failure(exits.EMPTY, *profiles_unfit.lines(profile, need, nodes))
     found = [best, *(each for each in profiles.matching(profile, need, nodes) if each != best)]
     return [{**_partition(profile, each), "is_best": each == best} for each in found]

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from torc_tools.flows import recovery_limits, recovery_once, recovery_options, recovery_preview, recovery_steps
+from torc_tools.flows import recovery_limits, recovery_once, recovery_options, recovery_steps
 from torc_tools.shell import lease, options, stream
 
 PROG = "torc-recover"
@@ -34,6 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     request = recovery_limits.capped(recovery_options.placed(request, args, seen.engine))
     recovery_options.same_folder(args.output_dir, seen.workflow)
     if args.dry_run:
+        from torc_tools.flows import recovery_preview  # what is done in earnest needs none
+
         return recovery_preview.preview(request, restart=not args.no_run)
     recovery_steps.hook(request)
     with lease.take(request.store, request.workflow_id, PROG) as held:

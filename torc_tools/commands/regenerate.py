@@ -10,7 +10,7 @@ from torc_tools.core.allocating import Planned
 from torc_tools.core.allocating_facts import GROUPINGS, STRATEGIES, Options
 from torc_tools.core.profiles import Profile, named
 from torc_tools.exits import Failure
-from torc_tools.flows import clusters, comparing, fold, looking, regenerating
+from torc_tools.flows import clusters, fold, looking, regenerating
 from torc_tools.flows.regenerating import Tried
 from torc_tools.records import Record, may, need, need_ids
 from torc_tools.shell import allocations, options, output, stream
@@ -58,7 +58,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     planned = _planned(db, workflow_id, args, tried)
     for line in allocating_text.notes(planned, workflow_id):
         _say(line)
-    found = comparing.compared(planned.records, _say) if args.compare else planned.records
+    found = planned.records
+    if args.compare:
+        from torc_tools.flows import comparing  # few ask for that
+
+        found = comparing.compared(found, _say)
     status = _show(records.framed(PROG, workflow_id, [*passed, *found]), args)
     return exits.EMPTY if allocating_text.is_hopeless(planned) else status
 

@@ -5,11 +5,10 @@ import re
 from collections.abc import Sequence
 
 from torc_tools import exits
-from torc_tools.core import profiles_builtin, profiles_custom, slurmcluster
-from torc_tools.core.problems import Problems, shown
+from torc_tools.core import profiles_builtin
 from torc_tools.core.profiles import Profile
 from torc_tools.exits import Failure
-from torc_tools.shell import slurm, specfile, stream
+from torc_tools.shell import slurm, stream
 
 LIVE = "slurm"  # names the cluster that answers here, whatever its name
 
@@ -65,6 +64,8 @@ def is_here(profile: Profile) -> bool:
 
 def live() -> Profile:
     """Ask the Slurm that answers here what it has. Raises Unavailable."""
+    from torc_tools.core import slurmcluster  # a cluster with a profile is not asked
+
     found = slurmcluster.profile(slurm.sinfo(), slurm.partitions(), slurm.config(), slurm.nodes())
     if not found.partitions:
         raise slurm.Unavailable("Slurm has no partition here")
@@ -76,6 +77,10 @@ def custom(profiles_file: str | None = None) -> list[Profile]:
     file = profiles_file or os.environ.get("TORC_PROFILES")
     if not file:
         return []
+    from torc_tools.core import profiles_custom  # most have no such file
+    from torc_tools.core.problems import Problems, shown
+    from torc_tools.shell import specfile
+
     spec = specfile.load(file)
     problems = Problems()
     found = profiles_custom.read(spec.data, problems)
