@@ -414,6 +414,19 @@ def test_a_watch_gives_up_where_every_allocation_is_canceled(torc: Torc, cluster
     assert plans == [(4,)]  # the first, and three of the watch
 
 
+def test_a_job_that_fits_nowhere_keeps_no_other_from_its_recovery(torc: Torc, cluster: Cluster, work_dir: Path) -> None:
+    huge = "resource_requirements: [{name: huge, num_cpus: 1, memory: 900t, runtime: PT1M}, {"
+    spec = (
+        SPEC.replace("resource_requirements: [{", huge) + "  - {name: giant, command: x, resource_requirements: huge}\n"
+    )
+    done = torc("torc-run", "--slurm", "-", "--account", "proj", input=spec)
+    assert done.returncode == 0, said(done)
+    done = torc("torc-watch", "--recover", "-p", 1, 1, timeout=120)
+    assert (done.returncode, street.statuses()) == (1, {**DONE, "giant": "ready"}), said(done)
+    assert said(done)[-1].startswith("torc-watch: no job that is ready fits: 'torc-jobs set'"), said(done)
+    assert "Workflow 1 is complete" not in said(done)
+
+
 def test_who_has_left_and_since_when_retries_wait(store_file: Path) -> None:
     execute(
         store_file,

@@ -112,7 +112,7 @@ def decide(policy: Policy, seen: Seen, memory: Memory) -> Step:
         return Wait(_soon(policy, seen))
     if success:
         return Done(seen.counts["completed"])
-    return GiveUp("canceled") if seen.is_canceled else _ended(policy, seen, memory)
+    return GiveUp("canceled") if seen.is_canceled else ended(policy, seen, memory)
 
 
 def _soon(policy: Policy, seen: Seen) -> float:
@@ -120,7 +120,8 @@ def _soon(policy: Policy, seen: Seen) -> float:
     return min(policy.poll_s, max(1.0, seen.rested_s / 8 if seen.can_add else 1.0))
 
 
-def _ended(policy: Policy, seen: Seen, memory: Memory) -> Step:
+def ended(policy: Policy, seen: Seen, memory: Memory) -> Step:
+    """Decide where nothing moves any more and not every job is completed."""
     if not any(seen.counts[name] for name in RECOVERABLE):
         return GiveUp("stuck" if seen.counts["blocked"] or seen.counts["pending_failed"] else "failures")
     if not policy.recover:

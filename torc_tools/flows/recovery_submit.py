@@ -37,7 +37,13 @@ def send(request: Request, voice: Voice, *, rest: bool = False) -> Sent:
         say_all(voice.say, recovery_text.submitted(made))
     if not ran.status:
         return Sent(lines, len(made), None)
-    return Sent(lines, len(made), Failure(ran.status, f"'{ran.stage}' failed with exit code {ran.status}"))
+    return Sent(lines, len(made), Failure(ran.status, f"'{ran.stage}' failed with exit code {ran.status}", *_hint(ran)))
+
+
+def _hint(ran: pipeline.Ran) -> list[str]:
+    if (ran.stage, ran.status) != ("torc-regenerate", exits.EMPTY):
+        return []
+    return ["no job that is ready fits: 'torc-jobs set' lets one ask for less, or takes it out with '-s disabled'"]
 
 
 def is_planned(request: Request) -> bool:

@@ -138,9 +138,21 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
         return _recover(watcher, state, step, view)
     if isinstance(step, pace.Start):
         watcher.log.say(f"{'Auto-schedule: ' if watcher.policy.auto_schedule else ''}{step.why}")
-        return _start(watcher, state, pace.started(memory, view.seen), rest=view.seen.capacity and view.seen.unsent > 0)
+        return _start_or_recover(watcher, state, view)
     _keep(watcher, state)
     return Pause(step.seconds, view.processes, view.allocations)
+
+
+def _start_or_recover(watcher: Watch, state: dict[str, Any], view: View) -> Pause | Ended:
+    """Let the workflow go on; where what is ready fits nowhere, recover what failed beside it."""
+    memory, seen = _memory(state), view.seen
+    try:
+        return _start(watcher, state, pace.started(memory, seen), rest=seen.capacity and seen.unsent > 0)
+    except Failure as failure:
+        step = pace.ended(watcher.policy, seen, memory)
+        if failure.status != exits.EMPTY or not isinstance(step, pace.Recover) or not _runs_again(watcher):
+            raise
+        return _recover(watcher, state, step, view)
 
 
 def _sync(watcher: Watch, state: dict[str, Any]) -> bool:
@@ -222,8 +234,9 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
     say, request, seen = watcher.log.say, watcher.request, view.seen
     if _still_nothing(watcher, state, seen):
         return Ended(exits.EMPTY)
-    say(f"Workflow {request.workflow_id} is complete")
-    say_all(say, recovery_text.failures(seen.counts))
+    if pace.at_rest(seen.counts):
+        say(f"Workflow {request.workflow_id} is complete")
+        say_all(say, recovery_text.failures(seen.counts))
     say_all(say, ["", recovery_text.attempt(step.attempt, watcher.policy.max_retries), ""])
     request = recovery_limits.capped(request)
     raw = recovery_steps.planned(request, watcher.voice)
@@ -260,9 +273,14 @@ def _still_nothing(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> bo
     """Say whether a step before has told that nothing is recoverable, and that still holds: it is told once."""
     if not watcher.once or state.get("told") != ["nothing", seen.progress]:
         return False
+    return not _runs_again(watcher)
+
+
+def _runs_again(watcher: Watch) -> bool:
+    """Say whether a plan made now would run any failed job again."""
     request = recovery_limits.capped(watcher.request)
     raw = pipeline.run(*recovery_steps.plan_stages(request), hear=watcher.voice.hear).checked()
-    return not recovery_steps.counted(raw).again
+    return recovery_steps.counted(raw).again > 0
 
 
 def _carry_out(watcher: Watch, state: dict[str, Any], raw: bytes, memory: pace.Memory) -> None:
