@@ -63,19 +63,24 @@ class Slurm(Protocol):
         """Cancel queued allocations that have nothing left to run, after the transaction; give them."""
 
 
-class _Nobody:
+class Nobody:
     """Slurm was not asked."""
 
-    words: Record = {"squeue": "not_asked", "sacct": "not_asked"}  # noqa: RUF012
-    dry_run = False
+    def __init__(self, *, dry_run: bool = False) -> None:
+        """Say whether nothing but the copy of the store in memory may be changed."""
+        self.words: Record = {"squeue": "not_asked", "sacct": "not_asked"}
+        self.dry_run = dry_run
 
     def judge(self, _db: sqlite3.Connection, _workflow: Record, _command: str) -> News:
+        """Find nobody gone."""
         return News({}, [], [], 0, [])
 
     def account(self, _db: sqlite3.Connection, _workflow: Record, _command: str) -> Accounted:
+        """Add nothing."""
         return Accounted(0, [])
 
     def cancel_idle(self, _db: sqlite3.Connection, _workflow: Record, _command: str) -> list[Record]:
+        """Cancel none."""
         return []
 
 
@@ -95,7 +100,7 @@ def reconcile(
     begin, and write its last line and end, at any moment, and a line that is there must count. `slurm` is what Slurm
     answered before.
     """
-    workflow, asked = queries.workflow(db, workflow_id), slurm or _Nobody()
+    workflow, asked = queries.workflow(db, workflow_id), slurm or Nobody()
     with store.transaction(db):
         gone, killed = workers.gone(db, workflow_id), workers.killed(db, workflow_id)
         claims = workers.claims(workflow)

@@ -111,6 +111,15 @@ def last_id(db: sqlite3.Connection, workflow_id: int) -> int:
     return int(db.execute(query, (workflow_id,)).fetchone()[0])
 
 
+def met_slurm(db: sqlite3.Connection, workflow_id: int) -> bool:
+    """Say whether Slurm may know anything of a workflow: it has an allocation there, or a worker was in a job of it."""
+    query = (
+        "SELECT EXISTS (SELECT 1 FROM allocation WHERE workflow_id = ? AND kind = 'slurm')"
+        " OR EXISTS (SELECT 1 FROM worker WHERE workflow_id = ? AND slurm_job_id IS NOT NULL)"
+    )
+    return bool(db.execute(query, (workflow_id, workflow_id)).fetchone()[0])
+
+
 def engine(db: sqlite3.Connection, workflow_id: int) -> str:
     """Say what runs a workflow: 'slurm' or 'local', by its last allocation; before the first, by its schedulers."""
     query = "SELECT kind FROM allocation WHERE workflow_id = ? ORDER BY allocation_id DESC LIMIT 1"
