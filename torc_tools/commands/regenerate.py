@@ -3,17 +3,19 @@
 import argparse
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from torc_tools import exits, records, units
 from torc_tools.core import adjusting, allocating_text
-from torc_tools.core.allocating import Planned
-from torc_tools.core.allocating_facts import GROUPINGS, STRATEGIES, Options
-from torc_tools.core.profiles import Profile, named
+from torc_tools.core.allocating_facts import GROUPINGS, STRATEGIES, Limits, Options, Tried
 from torc_tools.exits import Failure
-from torc_tools.flows import clusters, fold, looking, regenerating
-from torc_tools.flows.regenerating import Tried
+from torc_tools.flows import fold, looking
 from torc_tools.records import Record, may, need, need_ids
 from torc_tools.shell import allocations, options, output, stream
+
+if TYPE_CHECKING:
+    from torc_tools.core.allocating import Planned
+    from torc_tools.core.profiles import Profile
 
 PROG = "torc-regenerate"
 COLUMNS = ("group", "number", "num_allocations", "job_count", "nodes", "num_cpus", "memory_bytes", "gres", "walltime")
@@ -85,7 +87,7 @@ def _factor(text: str) -> int:
 
 def _asked(args: argparse.Namespace) -> tuple[int | None, Tried, list[Record]]:
     """Give the workflow, what counts as done, and the records to pass on."""
-    included: dict[int, regenerating.Limits] = dict.fromkeys(args.include_job_ids, (None, None))
+    included: dict[int, Limits] = dict.fromkeys(args.include_job_ids, (None, None))
     if args.source.isascii() and args.source.isdigit():
         return options.operand(args.source), Tried(included), []
     found = stream.whole(stream.read(args.source), _check)
@@ -97,7 +99,7 @@ def _asked(args: argparse.Namespace) -> tuple[int | None, Tried, list[Record]]:
     return next(iter(known), None), _tried(found, included), passed
 
 
-def _tried(found: list[Record], included: dict[int, regenerating.Limits]) -> Tried:
+def _tried(found: list[Record], included: dict[int, Limits]) -> Tried:
     """Give what torc-reset, torc-apply and torc-sync only tried, in dry runs: it counts as done."""
     dry = [record for record in found if record.get("dry_run")]
     jobs = included | {record["job_id"]: (None, None) for record in dry if record["type"] == "reset"}
@@ -119,7 +121,9 @@ def _check(record: Record) -> None:
         adjusting.tried(record)
 
 
-def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace, tried: Tried) -> Planned:
+def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace, tried: Tried) -> "Planned":
+    from torc_tools.flows import clusters, regenerating  # --help and a refusal need none of it
+
     profile = clusters.resolve(args.profile, args.profiles)
     _check_partition(args.partition, profile)
     wanted = Options(
@@ -135,8 +139,8 @@ def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace,
     return regenerating.plan(db, workflow_id, wanted, profile, tried)
 
 
-def _check_partition(name: str | None, profile: Profile) -> None:
-    if name is not None and named(profile, name) is None:
+def _check_partition(name: str | None, profile: "Profile") -> None:
+    if name is not None and name not in [each.name for each in profile.partitions]:
         have = ", ".join(each.name for each in profile.partitions)
         raise Failure(exits.NO_INPUT, f"no such partition: '{name}' ({profile.display_name} has {have})")
 

@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from torc_tools.core import pace
-from torc_tools.flows import recovery_once, recovery_options, recovery_steps, watching
+from torc_tools.flows import recovery_options, recovery_steps, watching
 from torc_tools.shell import layout, lease, options, stream, waking, watchlog
 
 PROG = "torc-watch"
@@ -31,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit status."""
     args = parser().parse_args(argv)
     if args.print:
+        from torc_tools.flows import recovery_once
+
         return recovery_once.show(recovery_options.shown(args), restart=True)
     request = recovery_options.request(args)
     seen = recovery_steps.look(request)

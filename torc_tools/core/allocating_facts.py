@@ -10,6 +10,7 @@ from torc_tools.records import Record
 
 STRATEGIES = ("max-job-runtime", "max-partition-time")
 GROUPINGS = ("requirements", "partition")
+Limits = tuple[int | None, int | None]  # memory and runtime that a job would get; None: as it is
 _SIZE = re.compile(r"(\d+)([kmgt]?)b?", re.IGNORECASE | re.ASCII)
 
 
@@ -73,6 +74,16 @@ class Options(NamedTuple):
     partition: str | None = None
     account: str | None = None
     max_parallel_jobs: int | None = None  # in each allocation
+
+
+class Tried(NamedTuple):
+    """What dry runs of other commands have tried, and what counts as done for the plan.
+
+    jobs: those that count as pending. over: allocations that count as ended.
+    """
+
+    jobs: Mapping[int, Limits] = {}
+    over: frozenset[int] = frozenset()
 
 
 class Facts(NamedTuple):

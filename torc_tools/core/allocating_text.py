@@ -1,14 +1,16 @@
 """What people read of a plan: notes, columns of a table, which of two ways is sooner."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torc_tools import units
-from torc_tools.core.allocating import Planned
 from torc_tools.records import Record
 
+if TYPE_CHECKING:
+    from torc_tools.core.allocating import Planned
 
-def notes(planned: Planned, workflow_id: int) -> Iterator[str]:
+
+def notes(planned: "Planned", workflow_id: int) -> Iterator[str]:
     """Say what the records do not: why there are none, what they leave out."""
     if planned.is_canceled:
         yield f"workflow {workflow_id} is canceled: torc-reset -w {workflow_id} --status canceled starts it again"
@@ -24,7 +26,7 @@ def notes(planned: Planned, workflow_id: int) -> Iterator[str]:
             yield f"group '{record['group']}' ({_jobs(record['job_count'])}) fits nowhere: {said}"
 
 
-def is_hopeless(planned: Planned) -> bool:
+def is_hopeless(planned: "Planned") -> bool:
     """Say whether there are pending jobs that nothing runs, and no allocation could be planned."""
     unplannable = [record["status"] == "unplannable" for record in planned.records]
     return bool(unplannable) and all(unplannable) and not planned.covered

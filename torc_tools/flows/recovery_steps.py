@@ -17,7 +17,7 @@ from torc_tools.core.recovery_text import Plan
 from torc_tools.exits import Failure
 from torc_tools.flows import fold
 from torc_tools.records import Record
-from torc_tools.shell import allocations, editor, holders, hooks, pipeline, queries, stream
+from torc_tools.shell import allocations, holders, hooks, pipeline, queries, stream
 
 
 class Request(NamedTuple):
@@ -252,6 +252,8 @@ def edited(request: Request, raw: bytes) -> tuple[bytes, str]:
     Comment lines become empty ones, so that line numbers in messages are those of the file. Once it is known to be
     right it gets its frame: if we are killed while we pass it on, half of it is not applied. Raises Failure(65).
     """
+    from torc_tools.shell import editor
+
     lines = [orjson.dumps(each).decode() for each in adjustments(raw)]
     text = "\n".join([*recovery_text.edit_header(request.workflow_id), *lines, ""])
     back, path = editor.edit(text, f"torc-recover-{request.workflow_id}-")

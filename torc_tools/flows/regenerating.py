@@ -4,33 +4,18 @@ import os
 import sqlite3
 import time
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from torc_tools import exits, states
 from torc_tools.core import allocating, allocating_facts
 from torc_tools.core.allocating import Planned
-from torc_tools.core.allocating_facts import Facts, Job, Options, Size
+from torc_tools.core.allocating_facts import Facts, Job, Limits, Options, Size, Tried
 from torc_tools.core.profiles import Profile
 from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import allocations, pending, queries, slurm
 
-Limits = tuple[int | None, int | None]  # memory and runtime that a job would get; None: as it is
-
-
-class Tried(NamedTuple):
-    """What dry runs of other commands have tried, and what counts as done for the plan.
-
-    jobs: those that count as pending. over: allocations that count as ended.
-    """
-
-    jobs: Mapping[int, Limits] = {}
-    over: frozenset[int] = frozenset()
-
-
 NOTHING = Tried()
-
-
 _STUCK = frozenset({states.DISABLED, states.PENDING_FAILED})
 
 
