@@ -39,6 +39,7 @@ SCENARIOS = [  # squeue, sacct, status of the allocation, fate of its worker hea
     ("runs", [RUNNING], None, "active", ALIVE, ALIVE),
     ("suspended", [waiting(7, "SUSPENDED")], None, "active", ALIVE, ALIVE),
     ("completing waits", [waiting(7, "COMPLETING")], [account("7", "COMPLETED", **FIRST)], "active", ALIVE, ALIVE),
+    ("over while accounting was asked", [RUNNING], [account("7", "TIMEOUT", **FIRST)], "active", ALIVE, ALIVE),
     ("configuring", [waiting(7, "CONFIGURING")], None, "active", ALIVE, ALIVE),
     ("resizing", [waiting(7, "RESIZING")], None, "active", ALIVE, ALIVE),
     ("stage out", [waiting(7, "STAGE_OUT")], None, "active", ALIVE, ALIVE),
@@ -158,7 +159,12 @@ def test_nothing_is_concluded_without_an_answer_and_nothing_that_lives_is_buried
     gone = fates(rows, lines, 9999, dead=dead)
     if rows is None and lines is None:
         assert gone == {}
-    if queue and queue[0] in slurmvalues.ACTIVE and not dead and len(accounting or ()) < 2:
+    may_follow = len(accounting or ()) > 1 or {*(accounting or ())} & {
+        *reconciling.AGAIN,
+        "REQUEUE_FED",
+        "REQUEUE_HOLD",
+    }
+    if queue and queue[0] in slurmvalues.ACTIVE and not dead and not may_follow:
         assert gone == {}
 
 

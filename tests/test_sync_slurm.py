@@ -380,6 +380,50 @@ def test_queued_allocations_with_nothing_left_to_run_are_canceled(torc, allocate
     assert execute(allocated, query) == [("canceled", "canceled by torc-sync: nothing left to run")]
 
 
+@pytest.fixture
+def named(allocated: Path) -> Path:
+    """Give the store whose allocation says how its Slurm job is called: torc_wf1_a1_0f0f0f0f."""
+    config = json.dumps({"workflow_id": 1, "token": "0f" * 16, "group": "small"})
+    execute(allocated, f"UPDATE allocation SET config = '{config}'")
+    return allocated
+
+
+OURS = {"NAME": "torc_wf1_a1_0f0f0f0f", "COMMENT": "torc:" + "0f" * 16}
+
+
+@pytest.mark.parametrize("theirs", [{"NAME": "theirs"}, {**OURS, "COMMENT": "torc:" + "f0" * 16}])
+def test_an_id_that_slurm_gave_again_is_not_ours(torc, named, fake, theirs):
+    """A controller that lost its newest jobs counts anew; what has our id then is not asked for, believed, canceled."""
+    execute(named, f"UPDATE job SET status = {states.COMPLETED}")
+    fake.says("squeue", squeue(waiting(7, "PENDING", "Priority", **theirs)))
+    assert sync(torc)["allocations_ended"] == [1]
+    assert execute(named, "SELECT status FROM allocation") == [("lost",)]
+    execute(named, "UPDATE allocation SET status = 'queued'")
+    assert torc("torc-cancel", 1).returncode == 0
+    assert execute(named, "SELECT status FROM allocation") == [("canceled",)]
+    assert fake.asked("scancel") == []
+
+
+@pytest.mark.parametrize("change", [{}, {"NAME": "renamed"}, {"COMMENT": "by the site"}])
+def test_a_job_of_ours_is_known_by_its_comment_or_its_name(torc, named, fake, change):
+    fake.says("squeue", squeue(waiting(7, "PENDING", "Priority", **{**OURS, **change})))
+    sync(torc)
+    assert execute(named, "SELECT status FROM allocation") == [("queued",)]
+
+
+def test_what_accounting_keeps_of_another_with_our_id_is_not_ours(torc, work_dir, named, fake):
+    """Neither what had the id years ago nor what has it since; not even a step that is called as ours."""
+    work(work_dir, started(4))
+    fake.says("squeue", squeue())
+    ours = account("7", "TIMEOUT", name=OURS["NAME"], Submit=50, Start=60), step(4, "CANCELLED", "0:15")
+    old = account("7", "FAILED", name="old", Submit=1, Start=2), step(4, "OUT_OF_MEMORY", "0:125")
+    new = account("7", "RUNNING", name="new", Submit=80, Start=90), step(4, "COMPLETED")
+    fake.says("sacct", sacct(*old, *ours, *new))
+    sync(torc)
+    assert diagnosed(torc) == {"bug": ("allocation_end", "certain")}
+    assert execute(named, "SELECT slurm_state FROM allocation") == [("TIMEOUT",)]
+
+
 def test_a_dry_run_asks_and_leaves_every_byte(torc, work_dir, allocated, fake):
     work(work_dir, started(4))
     fake.says("squeue", squeue(waiting(7, "TIMEOUT")))

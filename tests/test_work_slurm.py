@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Torc, command, script
+from slurmtexts import squeue, waiting
 from test_work import Events, config, ends, job, parse, text, workflow
 from waiting import until
 
@@ -71,6 +72,11 @@ class Fake:
         assert done.returncode == 0, done.stderr.decode()
         self.said = done.stderr.decode()
         return parse(done.stdout)
+
+    def waits(self, *jobs: tuple[int, str]) -> None:
+        """Let squeue say that these wait: ids and names."""
+        (self.folder / "queue").write_text(squeue(*(waiting(job_id, "PENDING", NAME=name) for job_id, name in jobs)))
+        script(self.folder / "squeue", f'cat "{self.folder}/queue"')
 
     def asked(self) -> list[str]:
         """Give what srun was called with, call by call."""
@@ -359,9 +365,21 @@ def test_what_still_waits_is_canceled_only_when_all_is_over(fake: Fake, work_dir
         claims.mkdir(parents=True)
         lines = [{"allocation_id": number, "slurm_job_id": str(8 + number)} for number in (1, 2, 3)]
         (claims / "allocations.jsonl").write_text(text(*lines) + "cut sho")
+        fake.waits((10, "torc_wf1_a2_01234567"), (11, "torc_wf1_s5_89abcdef"))
         fake.work(head, *jobs, args=("--allocation-id", 1))
         assert (fake.folder / "canceled").exists() == canceled
     assert (fake.folder / "canceled").read_text() == "--state=PENDING 10 11\n"
+
+
+def test_a_job_of_others_that_was_given_the_id_of_one_that_waited_is_spared(fake: Fake, work_dir: Path) -> None:
+    head = flow(fake)
+    claims = work_dir / f"out/claims/wf1_{head['token'][:8]}"
+    claims.mkdir(parents=True)
+    lines = [{"allocation_id": number, "slurm_job_id": str(8 + number)} for number in (1, 2, 3)]
+    (claims / "allocations.jsonl").write_text(text(*lines))
+    fake.waits((10, "theirs"), (11, "torc_wf1_a3_01234567"))
+    fake.work(head, job(1, "true"), args=("--allocation-id", 1))
+    assert (fake.folder / "canceled").read_text() == "--state=PENDING 11\n"
 
 
 def test_a_second_slurm_job_of_an_allocation_leaves(fake: Fake, work_dir: Path) -> None:

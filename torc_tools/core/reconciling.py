@@ -8,9 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torc_tools.core import slurmtext
+from torc_tools.core.sbatch import Mark
 from torc_tools.core.slurmtext import QueueRow, Step
 from torc_tools.core.slurmvalues import bare
 
+Marks = Mapping[str, Sequence[Mark]]  # by Slurm's id, how the allocations that are known by it are recognized
+
+NO_MARKS: Marks = {}
 HELD = frozenset({"REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})  # Slurm has it, but starts it only when released
 AGAIN = frozenset({"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REQUEUED", "REVOKED"})  # it may be queued again at once
 FAR = frozenset({"NODE_FAIL", "BOOT_FAIL", "REVOKED"})  # processes may live on where Slurm cannot see them
@@ -64,24 +68,36 @@ class Worker(NamedTuple):
 NOTHING = Verdict()
 
 
-def queue(text: str | None) -> dict[str, QueueRow] | None:
-    """Read squeue's answer, by job id."""
-    return None if text is None else {row.job_id: row for row in slurmtext.queue(text)}
+def queue(text: str | None, marks: Marks = NO_MARKS) -> dict[str, QueueRow] | None:
+    """Read squeue's answer, by job id, without jobs of others that have been given an id of ours."""
+    if text is None:
+        return None
+    return {row.job_id: row for row in slurmtext.queue(text) if is_ours(row, marks.get(row.job_id))}
 
 
-def lives(text: str | None) -> dict[str, list[Life]] | None:
-    """Read sacct's answer: the lives of each job, the oldest first; a step is of the job line before it."""
+def lives(text: str | None, marks: Marks = NO_MARKS) -> dict[str, list[Life]] | None:
+    """Read sacct's answer: the lives of each job, the oldest first; a step is of the job line before it.
+
+    Jobs of others that have, or once had, an id of ours are left out.
+    """
     if text is None:
         return None
     found: dict[str, list[Life]] = {}
+    last: dict[str, Life] = {}
     for row in slurmtext.accounting(text):
-        mine = found.setdefault(row.job_id_raw, [])
+        job_id = row.job_id_raw
         if row.step is None:
-            mine.append(Life(row, {}))
-        elif mine:
-            steps: Any = mine[-1].steps
+            last[job_id] = Life(row, {})
+            found.setdefault(job_id, []).extend([last[job_id]] if is_ours(row, marks.get(job_id)) else [])
+        elif job_id in last:
+            steps: Any = last[job_id].steps
             steps[row.name if row.step.isdigit() else row.step] = row
     return {job_id: sorted(mine, key=_age) for job_id, mine in found.items()}
+
+
+def is_ours(row: QueueRow | Step, marks: Sequence[Mark] | None) -> bool:
+    """Say whether a Slurm job is one of the allocations with these marks; without any, it is taken for ours."""
+    return not marks or any(mark.fits(row.name, row.comment) for mark in marks)
 
 
 def _age(life: Life) -> tuple[float, float]:
@@ -104,13 +120,13 @@ def is_closed(job: Step) -> bool:
 
 
 def judge(row: Mapping[str, Any], answers: Answers, now: float, silent_s: float) -> Verdict:
-    """Judge the allocation `row` (slurm_job_id, submitted_at, created_at) at the time `now`."""
-    job_id = row["slurm_job_id"]
-    past = (answers.lives or {}).get(job_id, [])
+    """Judge the allocation `row` (slurm_job_id, submitted_at, created_at, perhaps its mark) at the time `now`."""
+    job_id, marks = row["slurm_job_id"], [row["mark"]] if row.get("mark") else None
+    past = [life for life in (answers.lives or {}).get(job_id, []) if is_ours(life.job, marks)]
     if answers.queue is None:
         return _by_accounting_alone(past)
     queued = answers.queue.get(job_id)
-    if queued is not None:
+    if queued is not None and is_ours(queued, marks):
         return _by_queue(queued, past)
     if past and is_over(past[-1].job.state):
         return _ended(said(past[-1].job), past[-1].job, None)
@@ -188,9 +204,14 @@ def _is_former(worker: Worker, verdict: Verdict, answers: Answers) -> bool:
     count, last = worker.restart_count, len(past) - 1
     if count is not None and past and count <= last:
         begun = verdict.status == "active" and bare(verdict.state) != "COMPLETING"
-        return count < last or (begun and is_closed(past[last].job))
+        return count < last or (begun and _may_follow(past[last].job))
     began = verdict.started_at if verdict.status == "active" else None
     return began is not None and worker.started_at is not None and worker.started_at < began - MOST_SKEW_S
+
+
+def _may_follow(job: Step) -> bool:
+    """Say whether a job that runs may be in a life after this one; after any other end squeue's word is the older."""
+    return job.requeued or bare(job.state) in AGAIN
 
 
 def life_of(worker: Worker, past: Sequence[Life]) -> Life | None:

@@ -14,6 +14,7 @@ from torc_tools.records import Record, may, need
 
 LEAST_LEAD_S = 60  # Slurm may send a signal up to a minute early or late
 _LINE = 4000  # bytes of a value up to which sbatch surely reads a line whole
+_OURS_BEGIN = "torc:"  # of a comment
 _IDS = 100_000  # characters of a dependency: one argument of a command line holds 131,072
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -44,6 +45,20 @@ class Place(NamedTuple):
 
     chdir: str
     output_stem: str
+
+
+class Mark(NamedTuple):
+    """What tells an allocation from another Slurm job that was given its id: a controller may forget, and count anew.
+
+    The comment says it where it is one of ours, else the name: a site may set comments, a user may give names.
+    """
+
+    name: str
+    comment: str
+
+    def fits(self, name: str, comment: str | None) -> bool:
+        """Say whether a Slurm job so called is the allocation."""
+        return comment == self.comment if (comment or "").startswith(_OURS_BEGIN) else name == self.name
 
 
 class Names(NamedTuple):
@@ -101,7 +116,14 @@ def job_name(record: Record, allocation_id: int, workflow_token: str) -> str:
 
 def comment(token: str) -> str:
     """Give the comment by which an allocation is found again."""
-    return f"torc:{token}"
+    return f"{_OURS_BEGIN}{token}"
+
+
+def mark(record: Record, allocation_id: int, workflow_token: str) -> Mark | None:
+    """Give what an allocation is known by; None where its record does not say."""
+    if not record.get("token") or not record.get("group"):
+        return None
+    return Mark(job_name(record, allocation_id, workflow_token), comment(record["token"]))
 
 
 def dependency(record: Record, after: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -94,6 +94,11 @@ class Sender:
         return submissions.get(self._db, row["allocation_id"])
 
 
+def mark(workflow: Record, row: Record) -> sbatch.Mark | None:
+    """Give what tells an allocation from another Slurm job with its id; None where its row does not say."""
+    return sbatch.mark(row["config"], row["allocation_id"], workflow["token"])
+
+
 def look(workflow: Record, row: Record, *, certain: bool = False) -> str | None:
     """Look for an allocation by its token, several times; give the Slurm job, None: Slurm answers, and has none.
 

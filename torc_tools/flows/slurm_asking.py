@@ -4,10 +4,11 @@ import functools
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from torc_tools.core import reconciling, sbatch
-from torc_tools.core.reconciling import Answers, Life, Worker
+from torc_tools.core.reconciling import Answers, Life, Marks, Worker
 from torc_tools.flows import sending
 from torc_tools.records import Record
 from torc_tools.shell import accounting, allocations, liveness, slurm, stream, submissions, workers
@@ -36,15 +37,30 @@ def ask(db: sqlite3.Connection, workflow: Record, *, dry_run: bool) -> Asked:
     words: Record = {"squeue": "not_asked", "sacct": "not_asked"}
     found = {} if dry_run else _find(db, workflow, words)
     ids |= set(found.values())
-    queue = reconciling.queue(_answer("squeue", slurm.squeue, sorted(ids, key=_age), words)[0]) if ids else None
+    known = marks(workflow, allocations.of_workflow(db, workflow_id), found)
+    queue = reconciling.queue(_answer("squeue", slurm.squeue, sorted(ids, key=_age), words)[0], known) if ids else None
     wanted = _unsettled(ids, queue, waiting) | {each["slurm_job_id"] for each in accounting.pending(db, workflow_id)}
     text, trouble = _answer("sacct", slurm.sacct, sorted(wanted, key=_age), words) if wanted else (None, "")
-    past = reconciling.lives(text)
+    past = reconciling.lives(text, known)
     if queue is not None and past is not None:
-        past.update(_caught_up(Answers(queue, past), waiting, words))
+        past.update(_caught_up(Answers(queue, past), waiting, words, known))
     return Asked(
         Answers(queue, past), frozenset(ids), frozenset(wanted), words, found, "storage is disabled" in trouble, dry_run
     )
+
+
+def marks(workflow: Record, rows: Iterable[Record], found: Mapping[int, str] = MappingProxyType({})) -> Marks:
+    """Give, by Slurm's ids, how the allocations `rows` are told from other jobs that were given the same id.
+
+    `found`: Slurm jobs by allocation that the rows do not name yet.
+    """
+    known: dict[str, list[sbatch.Mark]] = {}
+    for row in rows:
+        job_id = row["slurm_job_id"] or found.get(row["allocation_id"])
+        own = sending.mark(workflow, row)
+        if job_id and own:
+            known.setdefault(job_id, []).append(own)
+    return known
 
 
 def unended(db: sqlite3.Connection, workflow: Record) -> list[Worker]:
@@ -52,7 +68,7 @@ def unended(db: sqlite3.Connection, workflow: Record) -> list[Worker]:
     return [Worker(*(row[key] for key in Worker._fields)) for row in workers.in_slurm(db, workflow)]
 
 
-def _caught_up(answers: Answers, waiting: Iterable[Worker], words: Record) -> Mapping[str, list[Life]]:
+def _caught_up(answers: Answers, waiting: Iterable[Worker], words: Record, known: Marks) -> Mapping[str, list[Life]]:
     """Ask accounting a few times more for allocations that the controller says are over, with jobs that need a cause.
 
     It is some seconds late; what it does not have by then is waited for by the next torc-sync.
@@ -70,7 +86,7 @@ def _caught_up(answers: Answers, waiting: Iterable[Worker], words: Record) -> Ma
         text, _ = _answer("sacct", slurm.sacct, sorted({each.slurm_job_id for each in late}, key=_age), words)
         if text is None:
             break
-        found |= reconciling.lives(text) or {}
+        found |= reconciling.lives(text, known) or {}
     return found
 
 

@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable
 
 from torc_tools import exits
-from torc_tools.core import slurmtext
+from torc_tools.core import reconciling
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, sending, slurm_sync
+from torc_tools.flows import fold, sending, slurm_asking, slurm_sync
 from torc_tools.records import Record
 from torc_tools.shell import allocations, slurm, store, submissions
 
@@ -29,12 +29,12 @@ def stop(db: sqlite3.Connection, workflow: Record, grace_s: float) -> None:
     rows = allocations.live(db, workflow_id)
     ids = [row["slurm_job_id"] for row in rows if row["slurm_job_id"]]
     if ids:
-        slurm.scancel(ids, pending_only=True)
-        _until(lambda: not _note_over(db, workflow_id) or not _working(db, workflow), deadline)
-        left = _note_over(db, workflow_id)
+        slurm.scancel(_note_over(db, workflow), pending_only=True)
+        _until(lambda: not _note_over(db, workflow) or not _working(db, workflow), deadline)
+        left = _note_over(db, workflow)
         if left:
             slurm.scancel(left)
-            _until(lambda: not _note_over(db, workflow_id), time.monotonic() + _LAST_S)
+            _until(lambda: not _note_over(db, workflow), time.monotonic() + _LAST_S)
         _note(db, workflow_id, dict.fromkeys(ids))
         slurm_sync.reconcile(db, workflow_id, _COMMAND)
     if unknown:
@@ -73,12 +73,14 @@ def _working(db: sqlite3.Connection, workflow: Record) -> bool:
     return bool(allocations.working(db, workflow["workflow_id"]))
 
 
-def _note_over(db: sqlite3.Connection, workflow_id: int) -> list[str]:
-    """Note which allocations Slurm has ended; give the Slurm jobs that it has not."""
-    ids = [row["slurm_job_id"] for row in allocations.live(db, workflow_id) if row["slurm_job_id"]]
+def _note_over(db: sqlite3.Connection, workflow: Record) -> list[str]:
+    """Note which allocations Slurm has ended; give the Slurm jobs that it has not, and that still are ours."""
+    workflow_id = workflow["workflow_id"]
+    rows = [row for row in allocations.live(db, workflow_id) if row["slurm_job_id"]]
+    ids = [row["slurm_job_id"] for row in rows]
     if not ids:
         return []
-    found = {row.job_id: row for row in slurmtext.queue(slurm.squeue(ids))}
+    found = reconciling.queue(slurm.squeue(ids), slurm_asking.marks(workflow, rows)) or {}
     over = {job_id: found.get(job_id) for job_id in ids if job_id not in found or found[job_id].kind == "over"}
     _note(db, workflow_id, {job_id: row and row.state for job_id, row in over.items()})
     return [job_id for job_id in ids if job_id not in over]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from torc_tools import states
 from torc_tools.core import accounts, reconciling
 from torc_tools.core.reconciling import Answers, Verdict, Worker
-from torc_tools.flows import orphans, slurm_accounts, slurm_asking
+from torc_tools.flows import orphans, sending, slurm_accounts, slurm_asking
 from torc_tools.flows.orphans import Accounted, Fate, News
 from torc_tools.flows.slurm_asking import Asked
 from torc_tools.records import Record
@@ -75,6 +75,7 @@ def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) 
             submissions.settle(db, row, command, "found by its token", status="queued", slurm_job_id=job_id)
     for row in allocations.of_workflow(db, workflow_id):
         if row["slurm_job_id"] in asked.queued_ids:
+            row["mark"] = sending.mark(workflow, row)
             verdict = _heard(reconciling.judge(row, asked.answers, now, limit), row, unended, now - limit)
             verdicts[row["slurm_job_id"]] = verdict
             cleaned += _apply(db, row, command, verdict, news)
@@ -147,14 +148,14 @@ def cancel_idle(db: sqlite3.Connection, workflow: Record, command: str, asked: A
     """
     workflow_id = workflow["workflow_id"]
     rows = allocations.of_workflow(db, workflow_id, ("queued",))
-    ids = [row["slurm_job_id"] for row in rows if row["slurm_job_id"] in asked.queued_ids]
-    if not ids or asked.answers.queue is None or jobedit.in_states(db, workflow_id, states.WAITING | states.ACTIVE):
+    ids = [row["slurm_job_id"] for row in rows if row["slurm_job_id"] in (asked.answers.queue or ())]
+    if not ids or jobedit.in_states(db, workflow_id, states.WAITING | states.ACTIVE):
         return []
     if asked.dry_run:
         return [_entry(row, reconciling.NOTHING) for row in rows if row["slurm_job_id"] in ids]
     try:
         slurm.scancel(ids, pending_only=True)
-        answers = Answers(reconciling.queue(slurm.squeue(ids)), None)
+        answers = Answers(reconciling.queue(slurm.squeue(ids), slurm_asking.marks(workflow, rows)), None)
     except slurm.Unavailable as failure:
         stream.say(f"warning: {failure.message}; queued allocations with nothing to run are left")
         return []

@@ -41,15 +41,20 @@ def delay_s(claims: Claims, first_id: int | None, allocation_id: int | None) -> 
     return max(0.0, wait - claims.age_s(f"allocation{numbers[0]}")) if wait else 0.0
 
 
-def cancel_queued(claims: Claims, slurm_job_id: str) -> None:
-    """Cancel the allocations that still wait: nothing is left that they could run. Those that run see it themselves."""
+def cancel_queued(claims: Claims, slurm_job_id: str, workflow_id: int) -> None:
+    """Cancel the allocations that still wait: nothing is left that they could run. Those that run see it themselves.
+
+    An id that Slurm has given to a job that is not called as ours are is left alone.
+    """
+    from torc_tools.core import slurmtext
     from torc_tools.shell import slurm
 
     others = list(dict.fromkeys(job for _, job in claims.allocations() if job != slurm_job_id))
     if not others:
         return
     try:
-        slurm.scancel(others, pending_only=True)
+        found = [row for row in slurmtext.queue(slurm.squeue(others)) if row.name.startswith(f"torc_wf{workflow_id}_")]
+        slurm.scancel([row.job_id for row in found if row.kind == "queued"], pending_only=True)
     except Failure as failure:
         stream.say(f"torc-work: cannot cancel the allocations that still wait: {failure}")
 

@@ -65,7 +65,7 @@ def work(records: list[Record], args: argparse.Namespace) -> None:
     reason = one.run()
     worker_desk.close(desk, reason)
     if slurm_job_id is not None and reason == "finished" and not one.board.unsettled():
-        worker_allocation.cancel_queued(claims, slurm_job_id)
+        worker_allocation.cancel_queued(claims, slurm_job_id, workflow["workflow_id"])
 
 
 def _planned(args: argparse.Namespace, workflow: Record) -> bool:
