@@ -135,7 +135,7 @@ def _named(profile: Profile, name: str, need: Need, size: Size, asked: Asked) ->
     if found is None:
         have = ", ".join(each.name for each in profile.partitions)
         return Misfit(f"{profile.display_name} has no partition '{name}'", f"one of: {have}")
-    if _lacking(found, need, asked.nodes):
+    if profiles.lacking(found, need, asked.nodes):
         return _nowhere([found], need, asked, f"partition '{name}' does not give")
     return _shape(found, size, asked)._replace(named=True)
 
@@ -186,51 +186,41 @@ def whole_minutes(seconds: int) -> int:
     return units.ceil_div(seconds, 60) * 60
 
 
-_Measure = tuple[str, Callable[[Partition], int], Callable[[Need, int], int], Callable[[int], str]]
+_Words = tuple[str, Callable[[int], str]]  # how a measure is called, how much of it is written
 
-
-def _most_nodes(partition: Partition) -> int:
-    return partition.max_nodes or 1 << 62
-
-
-_MEMORY, _WALLTIME = 1, 3
-_MEASURES: tuple[_Measure, ...] = (
-    ("CPUs on a node", lambda p: p.cpus_per_node, lambda n, _: n.num_cpus, str),
-    ("memory on a node", lambda p: p.memory_bytes, lambda n, _: n.memory_bytes, units.human_bytes),
-    ("GPUs on a node", lambda p: p.gpus_per_node, lambda n, _: n.num_gpus, str),
-    ("walltime", lambda p: p.max_walltime_s, lambda n, _: n.runtime_s, walltime_text),
-    ("nodes", _most_nodes, lambda _, nodes: nodes, str),
+_WORDS: tuple[_Words, ...] = (  # of the measures of a partition, in their order
+    ("CPUs on a node", str),
+    ("memory on a node", units.human_bytes),
+    ("GPUs on a node", str),
+    ("walltime", walltime_text),
+    ("nodes", str),
 )
-
-
-def _lacking(partition: Partition, need: Need, nodes: int) -> list[int]:
-    """Give the indexes of the measures in which a partition is too small."""
-    return [number for number, (_, has, wants, _w) in enumerate(_MEASURES) if wants(need, nodes) > has(partition)]
 
 
 def _nowhere(partitions: Sequence[Partition], need: Need, asked: Asked, where: str) -> Misfit:
     """Say what is wanted that no partition has, and the largest thing that each measure alone would allow."""
     nodes, head = asked.nodes, asked.share_s()
-    lacking = [_lacking(each, need, nodes) for each in partitions]
+    lacking = [profiles.lacking(each, need, nodes) for each in partitions]
     nearest = min(lacking, key=len, default=[])
-    shown = nearest or range(len(_MEASURES))
+    shown = nearest or range(len(_WORDS))
     wanted = ", ".join(_wanted(number, need, nodes, head) for number in shown)
     alone = [(each, short[0]) for each, short in zip(partitions, lacking, strict=True) if len(short) == 1]
     would = []
     for number in sorted({number for _, number in alone}):
-        words, has, _, write = _MEASURES[number]
+        (words, write), has = _WORDS[number], profiles.MEASURES[number].has
         best = max((each for each, short in alone if short == number), key=has)
-        if number == _WALLTIME:
-            words = "runtime" if head else "walltime"
-        most = has(best) - (head if number == _WALLTIME else 0)
+        if number == profiles.WALLTIME and head:
+            words = "runtime"
+        most = has(best) - (head if number == profiles.WALLTIME else 0)
         would.append(f"{words} up to {write(most)} ({best.name})")
     return Misfit(f"{where} {wanted}", " or ".join(would) or _everything(partitions))
 
 
 def _wanted(number: int, need: Need, nodes: int, head: int) -> str:
-    words, _, wants, write = _MEASURES[number]
-    if number != _WALLTIME:
-        return f"{write(wants(need, nodes))} {'of ' * (number == _MEMORY)}{words}"
+    words, write = _WORDS[number]
+    if number != profiles.WALLTIME:
+        wanted = profiles.MEASURES[number].wants(need, nodes)
+        return f"{write(wanted)} {'of ' * (number == profiles.MEMORY)}{words}"
     return f"{write(need.runtime_s)} of walltime" + (f" ({head} s of it head room)" if head else "")
 
 

@@ -1,12 +1,13 @@
 """A cluster as planning sees it: its partitions, and which of them suits a need best. Nothing here asks anything."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from torc_tools.core.packing import Need
 
 SMALL_CPUS, SMALL_BYTES = 26, 60_000 << 20  # what may share a node goes to a partition whose nodes are shared
 YEAR_S = 365 * 86400  # of a partition without a limit
+_ENDLESS = 1 << 62
 
 
 class Partition(NamedTuple):
@@ -64,17 +65,31 @@ def named(profile: Profile, name: str) -> Partition | None:
     return next((each for each in profile.partitions if each.name == name), None)
 
 
+class Measure(NamedTuple):
+    """One thing that a partition has up to a limit, and how much of it a job of so many nodes wants."""
+
+    has: Callable[[Partition], int]
+    wants: Callable[[Need, int], int]
+
+
+CPUS, MEMORY, GPUS, WALLTIME, NODES = range(5)
+MEASURES = (  # in this order
+    Measure(lambda partition: partition.cpus_per_node, lambda need, _: need.num_cpus),
+    Measure(lambda partition: partition.memory_bytes, lambda need, _: need.memory_bytes),
+    Measure(lambda partition: partition.gpus_per_node, lambda need, _: need.num_gpus),
+    Measure(lambda partition: partition.max_walltime_s, lambda need, _: need.runtime_s),
+    Measure(lambda partition: partition.max_nodes or _ENDLESS, lambda _, nodes: nodes),
+)
+
+
+def lacking(partition: Partition, need: Need, nodes: int = 1) -> list[int]:
+    """Give those of MEASURES, by number, in which a partition is too small for a job of `nodes` nodes."""
+    return [number for number, each in enumerate(MEASURES) if each.wants(need, nodes) > each.has(partition)]
+
+
 def fits(partition: Partition, need: Need, nodes: int = 1) -> bool:
     """Say whether a job of `nodes` nodes can run there, each node giving what `need` says."""
-    return (
-        partition.is_up
-        and need.num_cpus <= partition.cpus_per_node
-        and need.memory_bytes <= partition.memory_bytes
-        and need.num_gpus <= partition.gpus_per_node
-        and need.runtime_s <= partition.max_walltime_s
-        and (partition.min_nodes or 0) <= nodes
-        and (partition.max_nodes is None or nodes <= partition.max_nodes)
-    )
+    return partition.is_up and (partition.min_nodes or 0) <= nodes and not lacking(partition, need, nodes)
 
 
 def matching(profile: Profile, need: Need, nodes: int = 1) -> list[Partition]:

@@ -1,8 +1,9 @@
 """Why a need fits no partition of a cluster, and what the partitions would take instead."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from torc_tools import units
+from torc_tools.core import profiles
 from torc_tools.core.packing import Need
 from torc_tools.core.profiles import Partition, Profile
 
@@ -33,15 +34,22 @@ def lacks(partition: Partition, need: Need, nodes: int = 1) -> Iterator[str]:
     """Say each thing in which a partition does not suit a need: what is wanted, and what it has."""
     if not partition.is_up:
         yield "nothing, for it is not up,"
-    if need.num_cpus > partition.cpus_per_node:
-        yield f"up to {partition.cpus_per_node} CPUs"
-    if need.memory_bytes > partition.memory_bytes:
-        yield f"up to {units.human_bytes(partition.memory_bytes)}"
-    if need.num_gpus > partition.gpus_per_node:
-        yield f"up to {partition.gpus_per_node} GPUs" if partition.gpus_per_node else "no GPUs"
-    if need.runtime_s > partition.max_walltime_s:
-        yield f"up to {units.format_duration(partition.max_walltime_s)}"
+    yield from (_most(partition, number) for number in profiles.lacking(partition, need, nodes))
     if nodes < (partition.min_nodes or 0):
         yield f"from {partition.min_nodes} nodes on"
-    if partition.max_nodes is not None and nodes > partition.max_nodes:
-        yield f"up to {partition.max_nodes} node{'s' * (partition.max_nodes != 1)}"
+
+
+def _most(partition: Partition, number: int) -> str:
+    """Say what a partition has of one measure."""
+    if number == profiles.GPUS and not partition.gpus_per_node:
+        return "no GPUs"
+    return f"up to {_WORDS[number](profiles.MEASURES[number].has(partition))}"
+
+
+_WORDS: tuple[Callable[[int], str], ...] = (  # of the measures, in their order
+    lambda count: f"{count} CPUs",
+    units.human_bytes,
+    lambda count: f"{count} GPUs",
+    units.format_duration,
+    lambda count: f"{count} node{'s' * (count != 1)}",
+)
