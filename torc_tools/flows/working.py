@@ -33,6 +33,7 @@ def work(records: list[Record], args: argparse.Namespace) -> None:
 
     Raises Failure(65) for input that makes no sense together, Failure(74) where events cannot be written.
     """
+    liveness.silent_s()  # one that is no number is refused before anything runs
     manifest = worker_manifest.manifest(records)
     slurm_job_id = os.environ.get("SLURM_JOB_ID")
     policy = worker_manifest.policy(manifest.workflow, ended_by_slurm=_bounded(args, slurm_job_id))
