@@ -546,7 +546,7 @@ HEAD = {"type": "workflow", "workflow_id": 1, "run_id": 1, "token": "t", "output
 
 
 def test_a_job_that_removes_the_output_folder_costs_no_other_job(torc: Torc, work_dir: Path) -> None:
-    lines = [workflow(work_dir), job(1, "rm -rf out"), job(2, "echo 2", status="blocked", waits_for=[1])]
+    lines = [workflow(work_dir), job(1, "until rm -rf out; do :; done"), job(2, "echo 2", status="blocked", waits_for=[1])]
     assert {key: end["status"] for key, end in ends(work(torc, *lines)).items()} == {
         (1, 1): "completed",
         (2, 1): "completed",
@@ -562,8 +562,8 @@ def test_what_the_machine_cannot_start_now_waits_and_fails_nothing(
     torc: Torc, work_dir: Path, folder: str, verb: str
 ) -> None:
     flow = workflow(work_dir, config={"compute_node_wait_for_new_jobs_seconds": 0.1})
-    spoil = job(1, f"rm -r out/{folder}; touch out/{folder}", priority=1)
-    back = job(3, f"until grep cannot err; do :; done; rm out/{folder}", priority=1)
+    spoil = job(1, f"until test -e up; do sleep 0.01; done; rm -r out/{folder}; touch out/{folder}", priority=1)
+    back = job(3, f"touch up; until grep cannot err; do sleep 0.01; done; rm out/{folder}", priority=1)
     lines = text(flow, spoil, back, job(2, "true", status="blocked", waits_for=[1]))
     shell = ["bash", "-c", 'exec "$@" 2> err', "bash", *command("work"), "-j", "2"]
     done = subprocess.run(shell, input=lines.encode(), cwd=work_dir, stdout=subprocess.PIPE, timeout=60, check=True)
