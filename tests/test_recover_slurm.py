@@ -258,8 +258,9 @@ def test_account_and_partition_are_for_slurm(torc: Torc, store_file: Path) -> No
         done = torc("torc-recover", option, "x", 1)
         assert done.returncode == 2
         assert said(done) == [
-            f"torc-recover: {option} is for Slurm allocations, and workflow 1 runs on this machine"
-        ]  # fmt: skip
+            f"torc-recover: {option} is for Slurm allocations, and workflow 1 runs on this machine",
+            "torc-recover: 'torc-recover --no-run 1', then 'torc-run --slurm 1' with the option, moves it to Slurm",
+        ]
 
 
 def test_the_second_recovery_at_once_is_told_who_holds_it_and_one_killed_is_gone_on_with(

@@ -148,7 +148,7 @@ def test_plans_that_do_not_fit_any_more_are_refused(torc, fake, store_file) -> N
     canceled = torc("submit", input=lines(planned(12, plan="two", planned_after=3)))
     assert (canceled.returncode, canceled.stderr) == (
         exits.DATA,
-        b"torc-submit: workflow 1 is canceled: torc-reset it, then plan anew\n",
+        b"torc-submit: workflow 1 is canceled: torc-reset -w 1 --status canceled, then plan anew\n",
     )
     assert len(statuses(store_file)) == 3
 
@@ -529,7 +529,7 @@ def test_run_on_slurm_where_nothing_can_be_planned_gives_up(torc, fake, work_dir
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--slurm", "-j", 2), "--max-parallel-jobs goes without --slurm"),
+        (("--slurm", "--num-cpus", 2), "--num-cpus goes without --slurm"),
         (("--account", "x"), "--account goes with --slurm"),
     ],
 )

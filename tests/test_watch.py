@@ -163,8 +163,9 @@ def test_partition_is_for_slurm(torc: Torc, store_file: Path) -> None:
     done = torc("torc-watch", "--partition", "debug", 1)
     assert done.returncode == 2
     assert said(done) == [
-        "torc-watch: --partition is for Slurm allocations, and workflow 1 runs on this machine"
-    ]  # fmt: skip
+        "torc-watch: --partition is for Slurm allocations, and workflow 1 runs on this machine",
+        "torc-watch: 'torc-recover --no-run 1', then 'torc-run --slurm 1' with the option, moves it to Slurm",
+    ]
 
 
 def test_steps_from_cron_come_to_the_same_end(torc: Torc, work_dir: Path) -> None:

@@ -32,7 +32,13 @@ def parser() -> argparse.ArgumentParser:
     lines.add_argument("--link", choices=("product", "zip"), help="how several --param combine (default: product)")
     lines.add_argument("--name", help="the workflow's name")
     limits = made.add_argument_group("what may be used")
-    limits.add_argument("-j", "--max-parallel-jobs", type=options.number, metavar="N", help="jobs at a time, at most")
+    limits.add_argument(
+        "-j",
+        "--max-parallel-jobs",
+        type=options.number,
+        metavar="N",
+        help="jobs at a time, at most (--slurm: in each allocation)",
+    )
     limits.add_argument("--num-cpus", type=options.number, metavar="N", help="CPUs (default: those of this process)")
     limits.add_argument("--memory", type=options.memory, metavar="SIZE", help="memory for all jobs together")
     limits.add_argument("--num-gpus", type=options.natural, metavar="N", help="GPUs")
@@ -123,7 +129,7 @@ def _command_lines(args: argparse.Namespace) -> list[str]:
 def _worker_options(args: argparse.Namespace) -> list[str]:
     """Give the options that torc-work takes over, in its own spelling."""
     given = {
-        "max-parallel-jobs": args.max_parallel_jobs,
+        "max-parallel-jobs": None if args.slurm else args.max_parallel_jobs,
         "num-cpus": args.num_cpus,
         "memory": args.memory and units.format_memory(args.memory),
         "num-gpus": args.num_gpus,
@@ -142,6 +148,7 @@ def _plan_options(args: argparse.Namespace) -> list[str]:
         "walltime-multiplier": args.walltime_multiplier and f"{args.walltime_multiplier / 1000:.3f}",
         "group-by": args.group_by,
         "profile": args.profile,
+        "max-parallel-jobs": args.max_parallel_jobs if args.slurm else None,
     }
     single = ["--single-allocation"] if args.single_allocation else []
     return [f"--{name}={value}" for name, value in given.items() if value is not None] + single

@@ -43,6 +43,18 @@ def cause(adjustment: Record) -> str:
     return str(because.get("cause") or "") if isinstance(because, Mapping) else ""
 
 
+def nothing(workflow: Mapping[str, Any]) -> str:
+    """Give the line for a workflow in which no job failed."""
+    if not workflow["is_canceled"]:
+        return NOTHING
+    return f"{NOTHING.partition('. ')[0]}. {canceled(workflow['workflow_id'])}"
+
+
+def canceled(workflow_id: int) -> str:
+    """Say that a workflow is canceled, and what starts it again."""
+    return f"Workflow {workflow_id} is canceled: 'torc-reset -w {workflow_id} --status canceled' starts it again."
+
+
 def is_unknown(adjustment: Record) -> bool:
     """Say whether an adjustment holds or retries a job because nobody knows why it failed."""
     return str(adjustment.get("reason") or "").startswith("unknown failure cause") or cause(adjustment) == "unknown"

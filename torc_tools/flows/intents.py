@@ -52,7 +52,8 @@ def _refuse(db: sqlite3.Connection, workflow: Record, record: Record) -> None:
     """Refuse a plan that does not fit the workflow any more."""
     workflow_id = workflow["workflow_id"]
     if workflow["is_canceled"]:
-        raise Failure(exits.DATA, f"workflow {workflow_id} is canceled: torc-reset it, then plan anew")
+        again = f"torc-reset -w {workflow_id} --status canceled, then plan anew"
+        raise Failure(exits.DATA, f"workflow {workflow_id} is canceled: {again}")
     rivals = submissions.rivals(db, record) if record.get("planned_after") is not None else []
     if rivals:
         count = f"{len(rivals)} allocation(s) since, the first is {rivals[0]}"

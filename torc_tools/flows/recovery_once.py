@@ -32,7 +32,7 @@ def recover(request: Request, held: lease.Lease, *, interactive: bool, restart: 
     seen = recovery_steps.look(request)
     verdict = recovery_steps.judge(seen)
     if verdict == "nothing":
-        stream.say(recovery_text.NOTHING)
+        stream.say(recovery_text.nothing(seen.workflow))
         return Outcome(exits.OK)
     if verdict == "run":
         return _go_on(request, voice, seen.counts, restart=restart)

@@ -61,7 +61,9 @@ def placed(request: Request, args: argparse.Namespace, engine: str) -> Request:
     for name in ("partition", "account"):
         if engine != "slurm" and getattr(args, name) is not None:
             where = f"workflow {request.workflow_id} runs on this machine"
-            raise Failure(exits.USAGE, f"--{name} is for Slurm allocations, and {where}")
+            moves = f"'torc-recover --no-run {request.workflow_id}', then 'torc-run --slurm {request.workflow_id}'"
+            hint = f"{moves} with the option, moves it to Slurm"
+            raise Failure(exits.USAGE, f"--{name} is for Slurm allocations, and {where}", hint)
     return request._replace(engine=engine)
 
 

@@ -41,7 +41,7 @@ def preview(request: Request, *, restart: bool) -> int:
             return exits.OK
         verdict = recovery_steps.judge(seen)
         if verdict == "nothing":
-            stream.say(recovery_text.NOTHING)
+            stream.say(recovery_text.nothing(seen.workflow))
             return exits.OK
         if verdict == "recover":
             stream.say("Diagnosing failures...")

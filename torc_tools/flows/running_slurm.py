@@ -22,7 +22,8 @@ def run_there(
     if not ignore_missing:
         running.refuse_missing(db, workflow)
     if workflow["is_canceled"]:
-        raise Failure(exits.EMPTY, f"workflow {workflow_id} is canceled: torc-reset starts its jobs over")
+        again = f"torc-reset -w {workflow_id} --status canceled starts it again"
+        raise Failure(exits.EMPTY, f"workflow {workflow_id} is canceled: {again}")
     if allocations.live(db, workflow_id):
         slurm_sync.reconcile(db, workflow_id, "torc-run")
     sent = 0
@@ -31,6 +32,8 @@ def run_there(
     plan = ["torc-regenerate", "--store", path, *plan_options, str(workflow_id)]
     sent += _submitted(pipeline.run(plan, ["torc-submit", "--store", path]), workflow_id)
     _say(sent)
+    if not sent:
+        _say_failed(db, workflow_id)
     return exits.OK
 
 
@@ -46,6 +49,18 @@ def _submitted(ran: pipeline.Ran, workflow_id: int) -> int:
         again = f"'torc-submit -w {workflow_id}'" if ran.stage == "torc-submit" else f"'torc-run --slurm {workflow_id}'"
         raise Failure(ran.status, f"{ran.stage} failed: workflow {workflow_id} is stored, {again} goes on with it")
     return sent
+
+
+def _say_failed(db: sqlite3.Connection, workflow_id: int) -> None:
+    """Where nothing was to submit, name what runs failed jobs again."""
+    counts = queries.counts(db, workflow_id)
+    failed = counts["failed"] + counts["terminated"]
+    if not failed or allocations.live(db, workflow_id):
+        return
+    does = f"'torc-recover {workflow_id}' starts"
+    if allocations.engine(db, workflow_id) != "slurm":
+        does = f"'torc-recover --no-run {workflow_id}', then this command again, starts"
+    stream.say(f"torc-run: {failed} job(s) failed: {does} over what can be recovered")
 
 
 def _say(sent: int) -> None:

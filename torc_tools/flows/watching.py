@@ -314,7 +314,7 @@ def _ending(watcher: Watch, step: pace.Done | pace.GiveUp, seen: pace.Seen) -> l
     if step.why == "stuck":
         return [f"Workflow {workflow_id} is stuck:", *_reasons(watcher), *_advice(watcher, seen)]
     if step.why == "canceled":
-        return [f"Workflow {workflow_id} is canceled"]
+        return [recovery_text.canceled(workflow_id)]
     lines = [*complete, *recovery_text.failures(seen.counts)]
     if step.why == "disabled":
         return [*lines, "", "Recovery disabled. To enable, use --recover flag."]
