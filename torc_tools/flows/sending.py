@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from torc_tools import exits
-from torc_tools.core import sbatch, slurmtext
+from torc_tools.core import margins, sbatch, slurmtext
 from torc_tools.exits import Failure
 from torc_tools.flows.intents import COMMAND
 from torc_tools.records import Record
@@ -29,7 +29,7 @@ class Sender:
         crash.wrote()
         self._place = sbatch.Place(workflow["submission_dir"], layout.slurm_output_stem(workflow))
         self._environment = submissions.environment()
-        self._lead_s = _lead_s(workflow)
+        self._lead_s = margins.warning_s(workflow["config"].get("execution_config") or {})
 
     def bring(self, row: Record, after: list[str]) -> Record:
         """Submit an allocation that is ours, unless Slurm has it already; give its row as it is then.
@@ -179,10 +179,3 @@ def _words(answer: Answer) -> str:
 
 def _group(row: Record) -> str:
     return str(row["config"]["group"])
-
-
-def _lead_s(workflow: Record) -> float:
-    """Give how long before its end an allocation has to be warned, by the workflow's execution_config."""
-    execution = workflow["config"].get("execution_config") or {}
-    lead, room = execution.get("sigterm_lead_seconds"), execution.get("sigkill_headroom_seconds")
-    return float(30 if lead is None else lead) + float(60 if room is None else room)

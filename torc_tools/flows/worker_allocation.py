@@ -20,9 +20,9 @@ Life = tuple[int, int, int]  # job, run, attempt
 def alone(claims: Claims, facts: Record) -> bool:
     """Claim the allocation for this Slurm job; False, with a line, where another Slurm job has it."""
     allocation_id, slurm_job_id = facts["allocation_id"], facts["slurm_job_id"]
-    if slurm_job_id is None or allocation_id is None or claims.take(f"allocation{allocation_id}"):
+    if slurm_job_id is None or allocation_id is None or claims.take(layout.allocation_claim(allocation_id)):
         return True
-    holder = claims.holder(f"allocation{allocation_id}").get("slurm_job_id")
+    holder = claims.holder(layout.allocation_claim(allocation_id)).get("slurm_job_id")
     if holder in (None, slurm_job_id):
         return True  # a former life of this job, or another of its nodes
     stream.say(f"torc-work: Slurm job {holder} works for allocation {allocation_id}: nothing to do here")
@@ -38,7 +38,7 @@ def delay_s(claims: Claims, first_id: int | None, allocation_id: int | None) -> 
         return 0.0
     numbers = sorted({number for number, _ in claims.allocations() if number >= first_id} | {allocation_id})
     wait = steps.delay_s(numbers.index(allocation_id), len(numbers))
-    return max(0.0, wait - claims.age_s(f"allocation{numbers[0]}")) if wait else 0.0
+    return max(0.0, wait - claims.age_s(layout.allocation_claim(numbers[0]))) if wait else 0.0
 
 
 def cancel_queued(claims: Claims, slurm_job_id: str, workflow_id: int) -> None:

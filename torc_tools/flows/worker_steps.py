@@ -64,6 +64,7 @@ class StepAttempt(Attempt):
     def _launch(self, command: str, env: dict[str, str]) -> int:
         """Start srun."""
         self._asked = command, env
+        srun.place(self._out)
         outer, settings = steps.apart(env, os.environ)
         around, policy, job = self._around, self.desk.policy, self.job
         left = None if around.end is None else around.end - time.monotonic()
@@ -156,7 +157,8 @@ class StepAttempt(Attempt):
     def _signal_afar(self, number: int) -> None:
         """Send a signal to a step of which no process is here, through Slurm."""
         job = self._around.allocation.job_id
-        find = f"squeue --noheader --steps --jobs={job} --format='%i %j' | while read -r step name; do"
+        plain = "unset ${!SQUEUE_@} ${!SCANCEL_@}"  # which change what these say and do
+        find = f"{plain}; squeue --noheader --steps --jobs={job} --format='%i %j' | while read -r step name; do"
         line = f'{find} if [ "$name" = {self._name} ]; then exec scancel --signal={number} "$step"; fi; done'
         try:
             pid = self.desk.shell.start(line, os.environ, (None, None))

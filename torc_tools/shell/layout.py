@@ -25,6 +25,11 @@ def claim_name(job_id: int, run_id: int, attempt_id: int) -> str:
     return f"{job_id}.r{run_id}.a{attempt_id}"
 
 
+def allocation_claim(allocation_id: int) -> str:
+    """Give the file name of the claim on an allocation: its maker's Slurm job is the one that works for it."""
+    return f"allocation{allocation_id}"
+
+
 def job_mark(token: str, job_id: int, run_id: int, attempt_id: int) -> str:
     """Give what TORC_JOB_MARK holds in the environment of every process of one attempt of a job."""
     return f"{token}.{claim_name(job_id, run_id, attempt_id)}"

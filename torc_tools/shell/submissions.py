@@ -97,7 +97,7 @@ def left_running(words: Iterable[str]) -> list[int]:
 
 def worker_of(workflow: Record, allocation_id: int) -> str | None:
     """Give the Slurm job whose worker has taken an allocation, by its claim; None where none has."""
-    path = os.path.join(layout.claims_dir(workflow), f"allocation{allocation_id}")
+    path = os.path.join(layout.claims_dir(workflow), layout.allocation_claim(allocation_id))
     try:
         with open(path, "rb") as file:
             claim = orjson.loads(file.read())
