@@ -172,6 +172,14 @@ def test_137_against_an_exact_peak_is_weak_and_says_why() -> None:
     assert verdict(137, 30.0, 2 * GIB - 1, peak_source="kernel") == ("oom", "likely")
 
 
+def test_137_of_a_step_that_slurm_was_told_to_end_is_no_memory() -> None:
+    said = "srun: Job step aborted: Waiting up to 4 seconds for job step to finish.\nsrun: error: n1: task 0: Killed"
+    found = diagnose(result(137, 30.0, srun_said=said))
+    assert (found["cause"], found["certainty"]) == ("unknown", "weak")
+    assert found["contradictions"] == ["return code 137 may mean out of memory, but Slurm was told to end the step"]
+    assert verdict(137, 30.0, 3 * GIB, srun_said=said) == ("oom", "likely")
+
+
 def test_137_late_is_a_timeout_unless_memory_was_short() -> None:
     assert verdict(137, 3500.0, GIB // 4) == ("timeout", "likely")
     assert verdict(137, 3500.0, 2 * GIB - 1) == ("oom", "likely")

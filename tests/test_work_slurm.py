@@ -215,6 +215,13 @@ def test_stdio_of_a_job_by_name(fake: Fake) -> None:
     assert [path.name for path in (fake.folder.parent / "out/job_stdio").iterdir()] == ["job_wf1_j1_r1_a1.log"]
 
 
+def test_a_job_that_removes_the_folder_of_outputs_takes_only_its_own(fake: Fake) -> None:
+    """An srun whose output has no place makes a step that hangs until its time is over."""
+    (fake.folder / "before").write_text('[ -d "${out%/*}" ] || exec sleep 100\n')
+    fake.work(flow(fake), job(1, 'rm -r "$TORC_OUTPUT_DIR/job_stdio"'), job(2, "echo x", waits_for=[1]))
+    assert (fake.folder.parent / "out/job_stdio/job_wf1_j2_r1_a1.o").read_text() == "x\n"
+
+
 def test_mode_direct_asks_no_srun(fake: Fake) -> None:
     assert fate(fake.work(flow(fake, config=config(mode="direct")), job(1, "true")), "status") == [("completed",)]
     assert fate(fake.work(job(1, "true"), args=("--mode", "direct")), "status") == [("completed",)]

@@ -68,6 +68,7 @@ class Case:
         self.signal: int | None = may(facts, "signal", int)
         self.tail: str = may(facts, "log_tail", str) or ""
         self.marks = patterns.marks(self.tail)
+        self.aborted = slurmverdicts.ABORTED in (may(facts, "srun_said", str) or "")
         self.against: list[str] = []
 
     def over_memory(self) -> bool:
@@ -212,6 +213,9 @@ def _killed_137(case: Case) -> Verdict | None:
         return "oom", "likely"
     if case.near_runtime() and not _near_memory(case):
         return "timeout", "likely"
+    if case.aborted:
+        case.against.append("return code 137 may mean out of memory, but Slurm was told to end the step")
+        return "unknown", "weak"
     if case.below_memory() and case.peak_source == "kernel":
         case.against.append("return code 137 may mean out of memory, but the kernel's peak is far below the limit")
         return "unknown", "weak"

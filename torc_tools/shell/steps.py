@@ -38,6 +38,12 @@ class Words:
         os.close(self.fd)
 
 
+def place(output: launch.Output) -> None:
+    """Make the folder of a step's output again where a job has removed it: without it a step hangs. Raises OSError."""
+    for path in filter(None, output):
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+
+
 def start(argv: Sequence[str], env: Mapping[str, str], words: Words) -> int:
     """Start srun in a session of its own; give its pid. Raises OSError."""
     null = os.open(os.devnull, os.O_RDWR)
