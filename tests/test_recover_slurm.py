@@ -394,6 +394,26 @@ def test_an_allocation_that_was_canceled_is_replaced_where_that_is_wanted(
     assert "Auto-schedule: Successfully submitted new allocations" in lines
 
 
+def test_allocations_of_a_run_that_was_reset_neither_count_nor_wait(
+    torc: Torc, cluster: Cluster, work_dir: Path
+) -> None:
+    """They would start nothing: their jobs are planned anew, nothing is deferred behind them, and they are canceled."""
+    cluster.hold()
+    submit(torc)
+    old = [job["job_id"] for job in cluster.jobs()]
+    assert torc("torc-reset", "-w", 1, "-j", "1,2,3", "--force").returncode == 0
+    standing = torc("torc-status", 1, "-f", "table").stdout.decode()
+    assert "Slurm job 1001: queued, of an earlier run" in standing
+    assert "2 jobs: no allocation: torc-regenerate 1 | torc-submit" in standing
+    done = torc("torc-submit", input=torc("torc-regenerate", 1, "--account", "proj").stdout)
+    found = [each for each in records(done.stdout) if each["type"] == "submission"]
+    assert found
+    assert not {str(each) for each in old} & {after for each in found for after in each["depends_on"]}
+    assert settled(torc) == {"hog": "ready", "healthy": "ready", "report": "blocked"}
+    assert [job["job_id"] for job in cluster.jobs() if job["state"].startswith("CANCELLED")] == old
+    assert live() == len(found)
+
+
 def cancel_queued(cluster: Cluster) -> None:
     for job in cluster.jobs():
         if job["state"] == "PENDING":

@@ -42,9 +42,7 @@ LAUNCH = {  # signals that are none: slurmd's own errors, as they come through t
     "0:54": "the prolog failed, or the node could not start it",
 }
 OOM_MARK = "0:125"  # slurmstepd's 253, which sacct prints as a signal
-ABORTED = (
-    "Job step aborted"  # srun says it where scancel or MPI_Abort ends a step, not where the kernel does
-)
+ABORTED = "Job step aborted"  # srun says it where scancel or MPI_Abort ends a step, not where the kernel does
 TOLD = {  # fact -> how it is told
     "allocation_reason": "its reason: {}",
     "canceled_by": "it was canceled by {}",

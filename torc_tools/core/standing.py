@@ -231,6 +231,7 @@ def _slurm_allocation(each: Record, life: str) -> str:
     name = f"Slurm job {each['slurm_job_id']}" if each["slurm_job_id"] else f"allocation {each['allocation_id']}"
     reason = f" ({each['slurm_reason']})" if each.get("slurm_reason") else ""
     parts = [each["status"], f"{each.get('slurm_state') or ''}{reason}".strip()]
+    parts += ["of an earlier run"] if each["status"] != "active" and each["is_alive"] is False else []
     if each["status"] == "active":
         parts += [f"on {', '.join(each['hostnames'])}" if each.get("hostnames") else "", life]
         parts.append("" if each["left_s"] is None else f"{units.human_seconds(max(0.0, each['left_s']))} left")

@@ -43,6 +43,8 @@ class Sender:
             found = look(self._workflow, row)
             if found is not None:
                 return self._found(row, found, "found by its token")
+            with store.transaction(self._db):
+                submissions.sends_for(self._db, row, self._workflow["run_id"])
         answer = self._send(row, name, after)
         told = slurmtext.submitted(answer.stdout) if answer.returncode == 0 else None
         if told is not None:

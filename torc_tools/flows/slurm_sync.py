@@ -142,14 +142,18 @@ def _entry(row: Record, verdict: Verdict) -> Record:
 
 
 def cancel_idle(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) -> list[Record]:
-    """Cancel the queued allocations of a workflow that has nothing left to run, and hear what became of them.
+    """Cancel the queued allocations that have nothing left to run, and hear what became of them.
 
-    Give those that are canceled; in a dry run those that would be. One that has just begun is spared.
+    These are all where the workflow has nothing, else those of an earlier run. Give those that are canceled; in a dry
+    run those that would be. One that has just begun is spared.
     """
     workflow_id = workflow["workflow_id"]
     rows = allocations.of_workflow(db, workflow_id, ("queued",))
+    if jobedit.in_states(db, workflow_id, states.WAITING | states.ACTIVE):
+        run_id = queries.workflow(db, workflow_id)["run_id"]
+        rows = [row for row in rows if allocations.is_stale(row, run_id)]
     ids = [row["slurm_job_id"] for row in rows if row["slurm_job_id"] in (asked.answers.queue or ())]
-    if not ids or jobedit.in_states(db, workflow_id, states.WAITING | states.ACTIVE):
+    if not ids:
         return []
     if asked.dry_run:
         return [_entry(row, reconciling.NOTHING) for row in rows if row["slurm_job_id"] in ids]

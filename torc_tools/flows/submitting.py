@@ -121,7 +121,7 @@ class _Batch:
                 if not _is_open(row) or not held:
                     before = dict(row)
                     if _is_open(row):
-                        submissions.take(self._db, row, COMMAND)
+                        submissions.take(self._db, row, COMMAND, self._workflow["run_id"])
                     return before
             if held[0]["allocation_id"] != busy:
                 busy, since = held[0]["allocation_id"], time.monotonic()
@@ -156,7 +156,9 @@ class _Batch:
         groups = set(own.get("after_groups") or ()) - {own["group"]}
         if groups:
             for row in self._rows.values():
-                if row["config"]["group"] in groups and row["status"] in (*allocations.LIVE, "planned"):
+                is_open = row["status"] in (*allocations.LIVE, "planned")
+                stale = allocations.is_stale(row, self._workflow["run_id"])
+                if is_open and not stale and row["config"]["group"] in groups:
                     yield row
 
     def _after(self, allocation_id: int) -> list[str]:

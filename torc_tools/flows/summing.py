@@ -81,7 +81,11 @@ def _facts(db: sqlite3.Connection, workflow: Record, allocations: list[Record]) 
             for each in allocations
             if each["status"] == "active" and each["is_alive"] is not False and each["allocation_id"] not in left
         ],
-        queued=[each for each in allocations if each["status"] in ("submitting", "queued")],
+        queued=[
+            each
+            for each in allocations
+            if each["status"] in ("submitting", "queued") and each["allocation_id"] not in left
+        ],
         machine=places.machine(),
         missing=missing(db, workflow),
         lost=frozenset(job["job_id"] for job in jobs if job["worker"] in gone),

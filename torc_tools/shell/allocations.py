@@ -36,10 +36,11 @@ def working(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
     """Give the live allocations that may still run jobs: those that their workers have left are not among them.
 
     Slurm needs a moment to end an allocation after its last worker has; nothing more comes of it. One that Slurm has
-    started anew since (requeued) works, whatever its former life said.
+    started anew since (requeued) works, whatever its former life said. One of an earlier run does nothing, either.
     """
-    ended = left(db, workflow_id)
-    return [row for row in live(db, workflow_id) if not is_left(row, ended.get(row["allocation_id"]))]
+    ended, run_id = left(db, workflow_id), _run_of(db, workflow_id)
+    rows = (row for row in live(db, workflow_id) if not is_stale(row, run_id))
+    return [row for row in rows if not is_left(row, ended.get(row["allocation_id"]))]
 
 
 def attended(db: sqlite3.Connection, workflow_id: int) -> bool:
@@ -47,8 +48,18 @@ def attended(db: sqlite3.Connection, workflow_id: int) -> bool:
 
     It may be asked between two looks at Slurm, when an allocation that is over may still be called queued here.
     """
-    ended = left(db, workflow_id)
-    return any(row["allocation_id"] not in ended for row in live(db, workflow_id))
+    ended, run_id = left(db, workflow_id), _run_of(db, workflow_id)
+    return any(row["allocation_id"] not in ended for row in live(db, workflow_id) if not is_stale(row, run_id))
+
+
+def is_stale(row: Mapping[str, Any], run_id: int) -> bool:
+    """Say whether an allocation was submitted for a run before `run_id`: its workers start nothing and leave."""
+    return row["run_id"] is not None and row["run_id"] < run_id
+
+
+def _run_of(db: sqlite3.Connection, workflow_id: int) -> int:
+    row = db.execute("SELECT run_id FROM workflow WHERE workflow_id = ?", (workflow_id,)).fetchone()
+    return int(row[0]) if row else 0
 
 
 def left(db: sqlite3.Connection, workflow_id: int) -> dict[int, float]:

@@ -173,12 +173,22 @@ CREATE INDEX slurm_stats_of ON slurm_stats (workflow_id);
 """
 
 
+_RUNS = """
+-- the run of the workflow whose jobs it was submitted for: in a later one its workers leave
+ALTER TABLE allocation ADD COLUMN run_id INTEGER;
+"""
+
+
 def _first(db: sqlite3.Connection) -> None:
     _run(db, _FIRST)
 
 
 def _slurm(db: sqlite3.Connection) -> None:
     _run(db, _SLURM)
+
+
+def _runs(db: sqlite3.Connection) -> None:
+    _run(db, _RUNS)
 
 
 def _run(db: sqlite3.Connection, script: str) -> None:
@@ -188,7 +198,7 @@ def _run(db: sqlite3.Connection, script: str) -> None:
             db.execute(statement)
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _slurm)
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _slurm, _runs)
 
 
 def migrate(db: sqlite3.Connection, path: str) -> None:

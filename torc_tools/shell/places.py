@@ -33,7 +33,9 @@ def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
     found, left = [], slurm.left(db, workflow["workflow_id"])
     for row in map(dict, rows):
         mine = [each for each in workers if each["allocation_id"] == row["allocation_id"]]
-        found.append(_allocation(workflow, _as_told(row, mine, left.get(row["allocation_id"])), mine))
+        told = _as_told(row, mine, left.get(row["allocation_id"]))
+        told["is_left"] = told["is_left"] or slurm.is_stale(row, workflow["run_id"])
+        found.append(_allocation(workflow, told, mine))
     known = {each["allocation_id"] for each in found}
     loose = [_loose(workflow, each) for each in workers if each["allocation_id"] not in known]
     return found + [each for each in loose if each["is_alive"]]

@@ -61,12 +61,22 @@ def rivals(db: sqlite3.Connection, record: Record) -> list[int]:
     return [row[0] for row in db.execute(query, (record["workflow_id"], record["planned_after"], record.get("plan")))]
 
 
-def take(db: sqlite3.Connection, row: Record, command: str) -> None:
-    """Note that this process submits an allocation, inside the caller's transaction."""
+def take(db: sqlite3.Connection, row: Record, command: str, run_id: int) -> None:
+    """Note that this process submits an allocation for a run of the workflow, inside the caller's transaction.
+
+    One that may have been submitted before keeps the run that it was submitted for.
+    """
     hostname, pid, pid_start = liveness.me()
     allocations.change(db, row, command, {"reason": "submitting"}, status="submitting", submitted_at=time.time())
     query = "UPDATE allocation SET hostname = ?, pid = ?, pid_start = ? WHERE allocation_id = ?"
     db.execute(query, (hostname, pid, pid_start, row["allocation_id"]))
+    if row["status"] == "planned":
+        sends_for(db, row, run_id)
+
+
+def sends_for(db: sqlite3.Connection, row: Record, run_id: int) -> None:
+    """Note for which run of the workflow an allocation is about to be submitted."""
+    db.execute("UPDATE allocation SET run_id = ? WHERE allocation_id = ?", (run_id, row["allocation_id"]))
 
 
 def settle(db: sqlite3.Connection, row: Record, command: str, why: str, **after: Any) -> None:
