@@ -34,6 +34,7 @@ def verdict(*args, **kwargs):
         ({"reason": "runtime_limit"}, ("timeout", "certain")),
         ({"reason": "allocation_end"}, ("allocation_end", "certain")),
         ({"reason": "interrupted"}, ("interrupted", "certain")),
+        ({"reason": "superseded"}, ("interrupted", "certain")),
         ({"reason": "launch_failed"}, ("launch_fail", "certain")),
         ({"reason": "lost"}, ("orphan", "certain")),
         ({"reason": "missing_output"}, ("unknown", "certain")),

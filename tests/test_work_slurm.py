@@ -358,6 +358,14 @@ def test_a_worker_of_a_former_run_starts_nothing(fake: Fake, work_dir: Path) -> 
     assert events[-2]["reason"] == "superseded"
 
 
+def test_a_job_whose_worker_leaves_for_a_later_run_is_ready_again(fake: Fake) -> None:
+    """Only other jobs were reset: it lost its attempt through no fault of its own."""
+    head = flow(fake)
+    run = f"claims/wf1_{head['token'][:8]}/run"
+    events = fake.work(head, job(1, f'echo 2 > "$TORC_OUTPUT_DIR/{run}"; sleep 100'), job(2, "true", waits_for=[1]))
+    assert fate(events, "status", "reason", "next") == [("terminated", "superseded", "requeue")]
+
+
 def test_an_allocation_runs_the_jobs_of_its_scheduler_and_of_none(fake: Fake) -> None:
     jobs = [job(number, "true", slurm_scheduler_id=of) for number, of in ((1, 5), (2, 6), (3, None))]
     assert sorted(ends(fake.work(flow(fake), *jobs, args=("--scheduler-id", 5)))) == [(1, 1), (3, 1)]

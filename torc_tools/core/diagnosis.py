@@ -20,6 +20,7 @@ WORKER = {  # the reason in the worker's event -> verdict
     "runtime_limit": ("timeout", "certain"),
     "allocation_end": ("allocation_end", "certain"),
     "interrupted": ("interrupted", "certain"),
+    "superseded": ("interrupted", "certain"),  # a reset of other jobs made its worker leave
     "launch_failed": ("launch_fail", "certain"),
     "lost": ("orphan", "certain"),
     "missing_output": ("unknown", "certain"),

@@ -188,7 +188,7 @@ class Worker:
         if attempt.requeue:
             ended["next"] = None if attempt.stop_reason == outcome.CANCELED else "requeue"
         elif attempt.stop_reason in _FROM_OUTSIDE:
-            if attempt.stop_reason == outcome.INTERRUPTED:
+            if attempt.stop_reason in (outcome.INTERRUPTED, outcome.SUPERSEDED):
                 ended["next"] = "requeue"
         elif ended["status"] in ("failed", "terminated"):
             self._failures.follow(attempt, ended)
