@@ -8,8 +8,9 @@ from torc_tools import exits
 from torc_tools.core import margins
 from torc_tools.core.recovery_text import GIVES, job_ids, say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_steps
-from torc_tools.flows.recovery_steps import Request, Voice
+from torc_tools.flows import recovery_stages, recovery_steps
+from torc_tools.flows.recovery_stages import Request
+from torc_tools.flows.recovery_steps import Voice
 from torc_tools.records import Record
 from torc_tools.shell import pipeline
 
@@ -57,7 +58,7 @@ def check(request: Request, voice: Voice, adjustments: Sequence[Record]) -> None
         tried += [{**reset, "job_id": job_id} for job_id in job_ids(each)]
     heard: list[str] = []
     data = b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in tried)
-    ran = pipeline.run(recovery_steps.preview_stage(request), data=data, hear=heard.append)
+    ran = pipeline.run(recovery_stages.preview(request), data=data, hear=heard.append)
     if ran.status:
         say_all(voice.say, heard)
         status = ran.status if ran.status != exits.PIPE else exits.SOFTWARE

@@ -8,8 +8,9 @@ from torc_tools import exits
 from torc_tools.core import recovery_text
 from torc_tools.core.recovery_text import Plan, say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_limits, recovery_steps, recovery_submit
-from torc_tools.flows.recovery_steps import Done, Request, Voice
+from torc_tools.flows import recovery_limits, recovery_stages, recovery_steps, recovery_submit
+from torc_tools.flows.recovery_stages import Request
+from torc_tools.flows.recovery_steps import Done, Voice
 from torc_tools.shell import lease, output, pipeline, stream
 
 RESTARTED = "Workflow restarted here."
@@ -60,7 +61,7 @@ def _go_on(request: Request, voice: Voice, counts: dict[str, int], *, restart: b
 
 
 def _not_restarted(request: Request) -> str:
-    return NOT_RESTARTED.format(pipeline.text(*recovery_steps.restart_stages(request)))
+    return NOT_RESTARTED.format(pipeline.text(*recovery_stages.go_on(request)))
 
 
 def _regenerate(request: Request, voice: Voice) -> recovery_submit.Sent:
@@ -144,7 +145,7 @@ def receipt(request: Request, lines: list[bytes]) -> int:
 
 def restart(request: Request, outcome: Outcome) -> int:
     """Let the workflow go on in the foreground; that jobs fail again is no failure of the recovery."""
-    (stage,) = recovery_steps.restart_stages(request)
+    (stage,) = recovery_stages.go_on(request)
     status = pipeline.foreground(stage)
     if status in (exits.OK, exits.EMPTY):
         return outcome.status
@@ -154,5 +155,5 @@ def restart(request: Request, outcome: Outcome) -> int:
 
 def show(request: Request, *, restart: bool) -> int:
     """Print the commands of a recovery as a line for a shell."""
-    stream.stdout().write((recovery_steps.printed(request, restart=restart) + "\n").encode(errors="surrogateescape"))
+    stream.stdout().write((recovery_stages.printed(request, restart=restart) + "\n").encode(errors="surrogateescape"))
     return exits.OK

@@ -7,7 +7,7 @@ import os
 from torc_tools import exits, units
 from torc_tools.exits import Failure
 from torc_tools.flows import recovery_limits, recovery_steps
-from torc_tools.flows.recovery_steps import Request
+from torc_tools.flows.recovery_stages import Request
 from torc_tools.shell import options
 
 

@@ -5,8 +5,9 @@ from typing import NamedTuple
 from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import say_all
-from torc_tools.flows import recovery_once, recovery_steps
-from torc_tools.flows.recovery_steps import Done, Look, Request, Voice
+from torc_tools.flows import recovery_once, recovery_stages, recovery_steps
+from torc_tools.flows.recovery_stages import Request
+from torc_tools.flows.recovery_steps import Done, Look, Voice
 from torc_tools.records import Record
 from torc_tools.shell import pipeline, stream
 
@@ -29,8 +30,8 @@ def preview(request: Request, *, restart: bool) -> int:
     """Say what a recovery would do; the store stays as it is, byte for byte. The stages start at once."""
     recovery_steps.hook(request)
     heard: list[str] = []
-    sync = pipeline.Pipe(recovery_steps.sync_stage(request))
-    plan = pipeline.Pipe(*recovery_steps.plan_stages(request))
+    sync = pipeline.Pipe(recovery_stages.sync(request))
+    plan = pipeline.Pipe(*recovery_stages.plan(request))
     change = recovery_steps.Changing(request, heard.append)
     raw, done = b"", None
     try:
@@ -87,7 +88,7 @@ def _tell(request: Request, seen: Look, raw: bytes, tried: Tried, *, restart: bo
 
 def _planned(request: Request, tried: Tried) -> Planned:
     """Plan for the jobs that would be reset, with the limits that they would get, and for those that are pending."""
-    stage, fed = recovery_steps.preview_stage(request), None
+    stage, fed = recovery_stages.preview(request), None
     done = tried.done.lines if tried.done else []
     if any(line.startswith(b'{"type":"reset"') for line in done):
         fed = recovery_steps.framed(request.workflow_id, [*recovery_steps.unframed(tried.summary), *done])

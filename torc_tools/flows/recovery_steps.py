@@ -11,34 +11,14 @@ from typing import NamedTuple
 
 import orjson
 
-from torc_tools import exits, records, units
+from torc_tools import exits, records
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import Plan
 from torc_tools.exits import Failure
-from torc_tools.flows import fold
+from torc_tools.flows import fold, recovery_stages
+from torc_tools.flows.recovery_stages import Request
 from torc_tools.records import Record
 from torc_tools.shell import allocations, holders, hooks, pipeline, queries, stream
-
-
-class Request(NamedTuple):
-    """What the options ask for; factors in thousandths, sizes in bytes, times in seconds."""
-
-    workflow_id: int
-    store: str  # its path
-    store_options: Sequence[str] = ()  # as the stages are told of it
-    memory_milli: int = 1500
-    runtime_milli: int = 1500
-    max_memory: int | None = None
-    max_runtime: int | None = None
-    retry_unknown: bool = False
-    hook: str | None = None
-    hook_timeout_s: int = 3600
-    run_options: Sequence[str] = ()  # of torc-run
-    plan_options: Sequence[str] = ()  # of torc-regenerate
-    partition: str | None = None  # that they name, and the walltime
-    walltime_s: int | None = None
-    engine: str = "local"  # or "slurm": what the workflow goes on with
-    dry_run: bool = False
 
 
 class Voice(NamedTuple):
@@ -64,63 +44,6 @@ class Done(NamedTuple):
 
     named: int
     lines: list[bytes]
-
-
-def sync_stage(request: Request) -> list[str]:
-    """Give the stage that cleans up orphans."""
-    dry = ["--dry-run"] if request.dry_run else []
-    return ["torc-sync", *request.store_options, *dry, str(request.workflow_id)]
-
-
-def plan_stages(request: Request) -> list[list[str]]:
-    """Give the stages that plan: their output is the adjustments. A hook implies that unknown causes are retried."""
-    policy = ["--memory-multiplier", units.format_factor(request.memory_milli)]
-    policy += ["--runtime-multiplier", units.format_factor(request.runtime_milli)]
-    if request.max_memory is not None:
-        policy += ["--max-memory", units.format_memory(request.max_memory)]
-    if request.max_runtime is not None:
-        policy += ["--max-runtime", units.format_duration(request.max_runtime)]
-    if request.retry_unknown or request.hook:
-        policy += ["--retry-unknown"]
-    dry = ["--read-only"] if request.dry_run else []
-    diagnose = ["torc-diagnose", *request.store_options, *dry, str(request.workflow_id)]
-    return [diagnose, ["torc-heuristics", *policy]]
-
-
-def change_stages(request: Request) -> list[list[str]]:
-    """Give the stages that change: adjustments in, `applied` and `reset` records out.
-
-    A preview resets beside allocations that are over: that torc-sync found it is not in the store.
-    """
-    dry = ["--dry-run"] if request.dry_run else []
-    force = ["--force"] if request.dry_run and request.engine == "slurm" else []
-    apply = ["torc-apply", *request.store_options, *dry]
-    return [apply, ["torc-reset", *request.store_options, *dry, *force]]
-
-
-def restart_stages(request: Request) -> list[list[str]]:
-    """Give the stages that make the workflow go on: one that ran here runs here again."""
-    if request.engine == "slurm":
-        plan = ["torc-regenerate", *request.store_options, *request.plan_options, str(request.workflow_id)]
-        return [plan, ["torc-submit", *request.store_options]]
-    return [["torc-run", *request.store_options, *request.run_options, str(request.workflow_id)]]
-
-
-def preview_stage(request: Request) -> list[str]:
-    """Give the stage that plans for what torc-apply and torc-reset only tried."""
-    return ["torc-regenerate", *request.store_options, *request.plan_options, "--dry-run"]
-
-
-def printed(request: Request, *, restart: bool) -> str:
-    """Write the whole recovery as a line for a shell."""
-    steps = [pipeline.text(sync_stage(request))]
-    if request.hook and not request.dry_run:
-        steps.append(f"TORC_WORKFLOW_ID={request.workflow_id} {request.hook} {request.workflow_id}")
-    tried = [preview_stage(request)] if restart and request.dry_run and request.engine == "slurm" else []
-    steps.append(pipeline.text(*plan_stages(request), *change_stages(request), *tried))
-    if restart and not request.dry_run:
-        steps.append(pipeline.text(*restart_stages(request)))
-    return " && ".join(steps)
 
 
 def look(request: Request) -> Look:
@@ -179,7 +102,7 @@ def sync(request: Request, voice: Voice) -> bool:
 
     Raises Failure where torc-sync fails.
     """
-    output = pipeline.run(sync_stage(request), hear=voice.hear).checked()
+    output = pipeline.run(recovery_stages.sync(request), hear=voice.hear).checked()
     tell_sync(request, voice, output)
     return any(each.get("accounting_pending") and _asked(each) for each in _summaries(output))
 
@@ -216,13 +139,13 @@ def tell_sync(request: Request, voice: Voice, output: bytes) -> int:
 def planned(request: Request, voice: Voice) -> bytes:
     """Diagnose and plan; where failures of unknown cause are to be retried, run the hook first and plan anew."""
     voice.say("Diagnosing failures...")
-    raw = pipeline.run(*plan_stages(request), hear=voice.hear).checked()
+    raw = pipeline.run(*recovery_stages.plan(request), hear=voice.hear).checked()
     unknown = recovery_text.plan(adjustments(raw)).unknown_again if request.hook else 0
     if not unknown:
         return raw
     voice.say(f"{unknown} job(s) with unknown failure cause - running recovery hook...")
     run_hook(request, voice)
-    return pipeline.run(*plan_stages(request), hear=voice.hear).checked()
+    return pipeline.run(*recovery_stages.plan(request), hear=voice.hear).checked()
 
 
 def hook(request: Request) -> hooks.Hook | None:
@@ -278,7 +201,7 @@ class Changing:
 
     def __init__(self, request: Request, hear: Callable[[str], None] | None) -> None:
         """Start both."""
-        apply, reset = change_stages(request)
+        apply, reset = recovery_stages.change(request)
         self._apply = pipeline.Pipe(apply, feed=True, hear=hear)
         self._reset = pipeline.Pipe(reset, feed=True, hear=hear)
 

@@ -7,8 +7,9 @@ from torc_tools import exits
 from torc_tools.core import recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, recovery_steps
-from torc_tools.flows.recovery_steps import Request, Voice
+from torc_tools.flows import fold, recovery_stages, recovery_steps
+from torc_tools.flows.recovery_stages import Request
+from torc_tools.flows.recovery_steps import Voice
 from torc_tools.records import Record
 from torc_tools.shell import allocations, pipeline
 
@@ -29,7 +30,7 @@ def send(request: Request, voice: Voice, *, rest: bool = False) -> Sent:
 
     Nothing is lost where it fails: what was planned is kept, and the same again completes it.
     """
-    stages = [_rest_stage(request)] if rest else recovery_steps.restart_stages(request)
+    stages = [_rest_stage(request)] if rest else recovery_stages.go_on(request)
     ran = pipeline.run(*stages, hear=voice.hear)
     lines = recovery_steps.unframed(ran.stdout)
     made = [each for each in _whole(lines) if each["type"] == "submission" and each.get("status") not in UNSENT]

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from torc_tools.core import pace
 from torc_tools.flows import fold
-from torc_tools.flows.recovery_steps import Request
+from torc_tools.flows.recovery_stages import Request
 from torc_tools.shell import allocations, holders, layout, liveness, queries, waking, watchstate
 
 LOOK_S = 1.0  # how often the event files of Slurm's workers are looked at while we wait

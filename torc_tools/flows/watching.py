@@ -9,8 +9,9 @@ from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_limits, recovery_steps, recovery_submit, watch_look
-from torc_tools.flows.recovery_steps import Request, Voice
+from torc_tools.flows import recovery_limits, recovery_stages, recovery_steps, recovery_submit, watch_look
+from torc_tools.flows.recovery_stages import Request
+from torc_tools.flows.recovery_steps import Voice
 from torc_tools.flows.watch_look import View
 from torc_tools.shell import lease, liveness, pipeline, waking, watchlog, watchstate
 
@@ -202,7 +203,7 @@ def _start(
     if watcher.request.engine == "slurm":
         return _submit(watcher, state, memory, rest=rest)
     watcher.log.say(f"{verb} the workflow here...")
-    (stage,) = recovery_steps.restart_stages(watcher.request)
+    (stage,) = recovery_stages.go_on(watcher.request)
     process = pipeline.background(stage, watcher.log.fd)
     watcher.children.append(process)
     child = (liveness.me()[0], process.pid, liveness.start_ticks(process.pid))
@@ -214,7 +215,7 @@ def _start(
 def _submit(watcher: Watch, state: dict[str, Any], memory: pace.Memory, *, rest: bool) -> Pause:
     """Submit allocations. Slurm may be down: then that is said, and the next look tries it again."""
     watcher.log.say("Regenerating Slurm schedulers and submitting...")
-    plan = [pipeline.text(*recovery_steps.restart_stages(watcher.request)), memory.started_progress]
+    plan = [pipeline.text(*recovery_stages.go_on(watcher.request)), memory.started_progress]
     times = state["unsent"][1] if state.get("unsent", (None,))[0] == plan else 0
     sent = recovery_submit.send(watcher.request, watcher.voice, rest=rest or times % PLAN_ANEW > 0)
     failure = sent.failure
@@ -279,7 +280,7 @@ def _still_nothing(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> bo
 def _runs_again(watcher: Watch) -> bool:
     """Say whether a plan made now would run any failed job again."""
     request = recovery_limits.capped(watcher.request)
-    raw = pipeline.run(*recovery_steps.plan_stages(request), hear=watcher.voice.hear).checked()
+    raw = pipeline.run(*recovery_stages.plan(request), hear=watcher.voice.hear).checked()
     return recovery_steps.counted(raw).again > 0
 
 
