@@ -146,7 +146,9 @@ def _stop(db: sqlite3.Connection, workflow: Record, grace_s: float) -> Failure |
 
             slurm_cancel.stop(db, workflow, grace_s)
     except Failure as failure:
-        return Failure(failure.status, f"{failure.message}: then 'torc-cancel {workflow['workflow_id']}' again")
+        then = "does" if failure.status == exits.UNAVAILABLE else "has"
+        again = f"'torc-cancel {workflow['workflow_id']}' again when it {then}"
+        return Failure(failure.status, f"{failure.message}: {again}")
     finally:
         _stop_workers(db, workflow, grace_s)
     return None
