@@ -169,6 +169,7 @@ BAD = {
     "qos": {"qos": "a\nb"},
     "kind": {"kind": "local"},
     "sbatch": {"sbatch": {"nice": "1\n2"}},
+    "mode": {"mode": "magic"},
 }
 
 

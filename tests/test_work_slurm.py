@@ -397,6 +397,15 @@ def test_a_job_of_others_that_was_given_the_id_of_one_that_waited_is_spared(fake
     assert (fake.folder / "canceled").read_text() == "--state=PENDING 11\n"
 
 
+def test_an_emptied_manifest_is_no_success(torc: Torc, work_dir: Path) -> None:
+    (work_dir / "manifest").touch()
+    done = torc("torc-work", "--allocation-id", 4, "manifest")
+    assert (done.returncode, done.stderr) == (
+        65,
+        b"torc-work: the manifest of this allocation holds no workflow: it was emptied, or never written\n",
+    )
+
+
 def test_a_second_slurm_job_of_an_allocation_leaves(fake: Fake, work_dir: Path) -> None:
     head = flow(fake)
     claims = work_dir / f"out/claims/wf1_{head['token'][:8]}"

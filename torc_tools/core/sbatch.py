@@ -35,6 +35,7 @@ _OTHER = (
 _OURS = frozenset((*_NAMING, *_OTHER))  # what torc-submit says itself, or what makes something else of an allocation
 _SPELLED = {"C": "constraint", "q": "qos", "D": "chdir", "o": "output", "e": "error", "J": "job-name", "W": "wait"}
 _TEXTS = ("token", "plan", "account", "partition", "gres", "qos", "reservation", "constraint", "extra", "tmp", "mode")
+_MODES = ("auto", "slurm", "direct")
 _COUNTS = ("number", "num_allocations", "job_count", "nodes", "num_cpus", "num_gpus", "memory_bytes")
 
 Options = list[tuple[str, str | None]]
@@ -99,6 +100,8 @@ def _check_fields(record: Record) -> None:
     for key in (*_COUNTS, "planned_after", "slurm_scheduler_id", "max_parallel_jobs"):
         if (may(record, key, int) or 0) < 0:
             raise Failure(DATA, f"allocation: '{key}' is {record[key]}, below 0")
+    if record.get("mode") not in (None, *_MODES):
+        raise Failure(DATA, f"allocation: 'mode' is '{record['mode']}', not one of {', '.join(_MODES)}")
     for group in may(record, "after_groups", list) or ():
         need({"type": "allocation", "after_groups": group}, "after_groups", str)
     for key, value in (may(record, "sbatch", dict) or {}).items():

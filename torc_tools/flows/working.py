@@ -35,6 +35,8 @@ def work(records: list[Record], args: argparse.Namespace) -> None:
     """
     liveness.silent_s()  # one that is no number is refused before anything runs
     manifest = worker_manifest.manifest(records)
+    if args.allocation_id is not None and manifest.workflow is None:
+        raise Failure(exits.DATA, "the manifest of this allocation holds no workflow: it was emptied, or never written")
     slurm_job_id = os.environ.get("SLURM_JOB_ID")
     policy = worker_manifest.policy(manifest.workflow, ended_by_slurm=_bounded(args, slurm_job_id))
     workflow = manifest.workflow or _nameless(manifest.jobs)
