@@ -546,7 +546,11 @@ HEAD = {"type": "workflow", "workflow_id": 1, "run_id": 1, "token": "t", "output
 
 
 def test_a_job_that_removes_the_output_folder_costs_no_other_job(torc: Torc, work_dir: Path) -> None:
-    lines = [workflow(work_dir), job(1, "until rm -rf out; do :; done"), job(2, "echo 2", status="blocked", waits_for=[1])]
+    lines = [
+        workflow(work_dir),
+        job(1, "until rm -rf out; do :; done"),
+        job(2, "echo 2", status="blocked", waits_for=[1]),
+    ]
     assert {key: end["status"] for key, end in ends(work(torc, *lines)).items()} == {
         (1, 1): "completed",
         (2, 1): "completed",
