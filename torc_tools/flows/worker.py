@@ -2,7 +2,7 @@
 
 import signal
 import time
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torc_tools import states
 from torc_tools.core import outcome
@@ -16,11 +16,13 @@ from torc_tools.flows.worker_failures import Failures
 from torc_tools.flows.worker_jobs import Attempt
 from torc_tools.flows.worker_news import News
 from torc_tools.flows.worker_signals import Signals
-from torc_tools.flows.worker_steps import Place, StepAttempt, Surroundings
 from torc_tools.records import Record
 from torc_tools.shell import layout, stream, trees
 from torc_tools.shell.claims import Claims
 from torc_tools.shell.events import Siblings
+
+if TYPE_CHECKING:
+    from torc_tools.flows.worker_steps import Surroundings
 
 TICK_S = 1.0  # siblings' news, cancel, the disk
 HEARTBEAT_S = 30.0
@@ -40,7 +42,7 @@ class Terms(NamedTuple):
     end: float | None
     stop_at: float | None
     near: float
-    around: Surroundings | None
+    around: "Surroundings | None"
     starts_at: float  # when the first job may start
 
 
@@ -156,6 +158,8 @@ class Worker:
         """Make an attempt of a job that the board has given."""
         around = self.terms.around
         if around is not None:
+            from torc_tools.flows.worker_steps import Place, StepAttempt  # a machine without Slurm needs none
+
             names = list(around.allocation.nodes)
             place = Place(around, [names[node] for node in self.board.place(job["job_id"])])
             return StepAttempt(self.desk, job, attempt_id, place, self._job_ended)

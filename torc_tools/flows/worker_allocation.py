@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Mapping
 
 from torc_tools import states
-from torc_tools.core import steps
 from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import endnotes, former, layout, stream
@@ -36,6 +35,8 @@ def delay_s(claims: Claims, first_id: int | None, allocation_id: int | None) -> 
     """
     if allocation_id is None or first_id is None:
         return 0.0
+    from torc_tools.core import steps
+
     numbers = sorted({number for number, _ in claims.allocations() if number >= first_id} | {allocation_id})
     wait = steps.delay_s(numbers.index(allocation_id), len(numbers))
     return max(0.0, wait - claims.age_s(layout.allocation_claim(numbers[0]))) if wait else 0.0

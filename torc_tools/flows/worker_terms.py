@@ -3,16 +3,19 @@
 import argparse
 import os
 import time
+from typing import TYPE_CHECKING
 
 from torc_tools import exits
-from torc_tools.core import margins, steps
+from torc_tools.core import margins
 from torc_tools.core.packing import Capacity
 from torc_tools.exits import Failure
 from torc_tools.flows.worker import Terms
 from torc_tools.flows.worker_manifest import Policy
-from torc_tools.flows.worker_steps import Surroundings
 from torc_tools.shell import machine, stream
-from torc_tools.shell import steps as srun
+
+if TYPE_CHECKING:
+    from torc_tools.core.steps import Allocation
+    from torc_tools.flows.worker_steps import Surroundings
 
 _EARLY_S = 65.0  # Slurm may send --signal up to a minute before its time
 _ALWAYS = float("-inf")
@@ -22,15 +25,8 @@ _NEVER = float("inf")
 def terms(args: argparse.Namespace, policy: Policy) -> Terms:
     """Give the terms of a worker. Raises Failure(69) for mode slurm where there is no srun, or no allocation."""
     gpus = machine.gpus(os.environ)
-    around = steps.allocation(os.environ, machine.num_cpus(), machine.memory_bytes(), len(gpus))
-    if around is not None and (around.end_at is None or not around.knows_memory):
-        around = _told(around)
-    mode = args.mode or policy.mode
-    stepped = mode == "slurm" or (mode == "auto" and around is not None and not around.in_step and srun.available())
-    if stepped and (around is None or not srun.available()):
-        raise Failure(
-            exits.UNAVAILABLE, f"mode slurm needs {'srun' if around else 'a Slurm allocation'}, there is none"
-        )
+    around = _around(len(gpus)) if os.environ.get("SLURM_JOB_ID") else None
+    stepped = _is_stepped(args.mode or policy.mode, around)
     now = time.monotonic()
     end = _end(args, around, now)
     headroom = policy.headroom_s
@@ -39,16 +35,45 @@ def terms(args: argparse.Namespace, policy: Policy) -> Terms:
     stop_at = None if end is None else max(end - headroom - policy.lead_s, now + (end - now) / 2)
     near = _near(args, around, stop_at)
     if stepped and around is not None:
-        for key in os.environ.keys() - steps.environment(os.environ).keys():
-            del os.environ[key]  # srun would take it for an option
-        nodes = {name: _room(args, node) for name, node in around.nodes.items()}
-        around = around._replace(nodes=nodes)
-        surroundings = Surroundings(around, srun.Finder(), end, headroom)
-        return Terms(_sum(args, list(nodes.values())), [], end, stop_at, near, surroundings, now)
+        around = around._replace(nodes={name: _room(args, node) for name, node in around.nodes.items()})
+        capacity = _sum(args, list(around.nodes.values()))
+        return Terms(capacity, [], end, stop_at, near, _surroundings(around, end, headroom), now)
     name = os.environ.get("SLURMD_NODENAME", "")
     own = None if around is None else around.nodes.get(name) or next(iter(around.nodes.values()))
     capacity, names = _here(args, gpus, own)
     return Terms(capacity, names, end, stop_at, near, None, now)
+
+
+def _around(gpus: int) -> "Allocation | None":
+    """Give the allocation that this worker is in; `gpus` are those of this machine."""
+    from torc_tools.core import steps  # a machine without Slurm needs none of this
+
+    found = steps.allocation(os.environ, machine.num_cpus(), machine.memory_bytes(), gpus)
+    return found if found is None or (found.end_at is not None and found.knows_memory) else _told(found)
+
+
+def _is_stepped(mode: str, around: "Allocation | None") -> bool:
+    """Say whether jobs are steps of srun. Raises Failure(69) where they are to be and cannot."""
+    if mode == "direct" or (mode == "auto" and (around is None or around.in_step)):
+        return False
+    from torc_tools.shell import steps as srun
+
+    if mode == "slurm" and (around is None or not srun.available()):
+        raise Failure(
+            exits.UNAVAILABLE, f"mode slurm needs {'srun' if around else 'a Slurm allocation'}, there is none"
+        )
+    return srun.available()
+
+
+def _surroundings(around: "Allocation", end: float | None, headroom_s: float) -> "Surroundings":
+    """Make ready for steps: what srun would take for an option leaves the environment."""
+    from torc_tools.core import steps
+    from torc_tools.flows.worker_steps import Surroundings
+    from torc_tools.shell import steps as srun
+
+    for key in os.environ.keys() - steps.environment(os.environ).keys():
+        del os.environ[key]
+    return Surroundings(around, srun.Finder(), end, headroom_s)
 
 
 def _here(args: argparse.Namespace, gpus: list[str], node: Capacity | None) -> tuple[Capacity, list[str]]:
@@ -81,7 +106,7 @@ def _sum(args: argparse.Namespace, nodes: list[Capacity]) -> Capacity:
     return Capacity(cpus, memory, gpus, args.max_parallel_jobs)
 
 
-def _end(args: argparse.Namespace, around: steps.Allocation | None, now: float) -> float | None:
+def _end(args: argparse.Namespace, around: "Allocation | None", now: float) -> float | None:
     """Give when the time is over: as the options say, and never after the allocation."""
     ends = []
     if args.time_limit is not None:
@@ -93,9 +118,9 @@ def _end(args: argparse.Namespace, around: steps.Allocation | None, now: float) 
     return min(ends, default=None)
 
 
-def _told(around: steps.Allocation) -> steps.Allocation:
+def _told(around: "Allocation") -> "Allocation":
     """Ask Slurm once for what the environment does not say: when the allocation ends, what memory its nodes have."""
-    from torc_tools.core import slurmtext
+    from torc_tools.core import slurmtext, steps
     from torc_tools.shell import slurm
 
     try:
@@ -105,7 +130,7 @@ def _told(around: steps.Allocation) -> steps.Allocation:
         return around
 
 
-def _near(args: argparse.Namespace, around: steps.Allocation | None, stop_at: float | None) -> float:
+def _near(args: argparse.Namespace, around: "Allocation | None", stop_at: float | None) -> float:
     """Give from when on a signal means that the time is over."""
     if args.on_signal:
         return _NEVER if args.on_signal == "requeue" else _ALWAYS
