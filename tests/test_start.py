@@ -12,10 +12,6 @@ SLOW = {  # CPU ms on top of argparse and orjson: see the command that needs it,
     "jsonschema", "unittest", "shutil", "zipfile", "email",
 }  # fmt: skip
 BARE = "import sys, orjson, argparse; argparse.ArgumentParser().add_argument('x'); print(*sys.modules)"
-NEEDED = {  # what a command cannot do a thing without
-    "torc-recover": {"subprocess"},  # it is other commands, as processes
-    "torc-watch": {"subprocess"},
-}
 MOST_OF_OURS = 60  # modules of this project that one command may load
 
 
@@ -39,7 +35,7 @@ def bare() -> set[str]:
 
 @pytest.mark.parametrize("command", sources.COMMANDS)
 def test_nothing_slow_is_loaded_at_start(command: str, bare: set[str]) -> None:
-    assert (loaded(command) - bare) & SLOW <= NEEDED.get(command, set())
+    assert (loaded(command) - bare) & SLOW == set()
 
 
 @pytest.mark.parametrize("command", sources.COMMANDS)

@@ -2,13 +2,17 @@
 
 import argparse
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from torc_tools import exits, records
 from torc_tools.core import sbatch
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, submitting
+from torc_tools.flows import fold
 from torc_tools.records import Record
 from torc_tools.shell import options, output, stream
+
+if TYPE_CHECKING:
+    from torc_tools.flows.submitting import Done
 
 PROG = "torc-submit"
 COLUMNS = ("allocation_id", "slurm_job_id", "status", "group", "number", "num_allocations", "job_count", "depends_on")
@@ -39,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     workflow_id = args.workflow or _only(wanted)
     path = options.store_path(args)
     db = fold.opened(path, workflow_id, copy=args.dry_run, writes=True)
+    from torc_tools.flows import submitting  # what is refused needs none of it
+
     if args.workflow:
         done = submitting.complete(db, path, args.workflow, dry_run=args.dry_run)
     else:
@@ -60,7 +66,7 @@ def _only(wanted: list[Record]) -> int | None:
     return named.pop() if len(named) == 1 else None
 
 
-def _out(found: list[Record], done: submitting.Done) -> list[Record]:
+def _out(found: list[Record], done: "Done") -> list[Record]:
     """Put each submission in the place of its allocation; those of earlier plans come last."""
     left = dict(done.records)
     out = []

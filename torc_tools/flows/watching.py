@@ -28,7 +28,7 @@ class Watch(NamedTuple):
     held: lease.Lease
     log: watchlog.WatchLog
     once: bool
-    children: list[pipeline.Child]  # those that we started and that have not been seen to end
+    children: "list[pipeline.Child]"  # those that we started and that have not been seen to end
 
     @property
     def voice(self) -> Voice:

@@ -6,14 +6,16 @@ import os
 import select
 import shlex
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
 from torc_tools.shell import liveness
+
+if TYPE_CHECKING:
+    import subprocess
 
 BEAT_S = 60.0  # how often the caller hears that the hook still runs
 POLL_S = 0.2  # how often its end is looked for where the kernel cannot wake us
@@ -76,6 +78,8 @@ def run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> Non
 
 
 def _start(hook: Hook) -> "subprocess.Popen[bytes]":
+    import subprocess
+
     try:
         return subprocess.Popen(
             list(hook.words),
@@ -128,6 +132,8 @@ def _lines(text: bytes, say: Callable[[str], None]) -> bytes:
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
     """End the hook and what it started."""
+    import subprocess
+
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):

@@ -8,18 +8,21 @@ import contextlib
 import os
 import shlex
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Callable, Sequence
-from typing import IO, NamedTuple
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from torc_tools import exits
 from torc_tools.exits import Failure
 
+if TYPE_CHECKING:
+    import subprocess
+    import threading
+
+    Child = subprocess.Popen[bytes]
+
 Stage = Sequence[str]
 Hear = Callable[[str], None]
-Child = subprocess.Popen[bytes]
 
 
 class Ran(NamedTuple):
@@ -60,6 +63,8 @@ class Pipe:
 
     def __init__(self, *stages: Stage, feed: bool = False, hear: Hear | None = None) -> None:
         """Start `stages`; with `feed` the first one reads what `finish` gives it, else nothing."""
+        import subprocess
+
         self._names = [stage[0] for stage in stages]
         self._ear = _Ear(hear) if hear else None
         self._processes: list[Child] = []
@@ -103,10 +108,11 @@ class Pipe:
         if self._ear:
             self._ear.close()
 
-    def _feed(self, data: bytes | None) -> threading.Thread | None:
+    def _feed(self, data: bytes | None) -> "threading.Thread | None":
         stdin = self._processes[0].stdin
         if stdin is None:
             return None
+        import threading
 
         def write() -> None:
             with contextlib.suppress(OSError):  # a stage that fails stops reading; its status says so
@@ -123,6 +129,8 @@ class _Ear:
     """Passes what stages write to stderr on, line by line."""
 
     def __init__(self, hear: Hear) -> None:
+        import threading
+
         reader, self.fd = os.pipe()
         self._open = True
         self._thread = threading.Thread(target=_listen, args=(reader, hear), daemon=True)
@@ -157,6 +165,8 @@ def foreground(stage: Stage) -> int:
     Ctrl-C reaches the stage as it reaches us: its end is awaited, then KeyboardInterrupt is raised. SIGTERM is
     passed on to it, with the same end.
     """
+    import subprocess
+
     process = subprocess.Popen(argv(stage))
     before = signal.signal(signal.SIGTERM, lambda number, _: _pass_on(process, number))
     interrupted = False
@@ -174,12 +184,14 @@ def foreground(stage: Stage) -> int:
     return 128 - status if status < 0 else status
 
 
-def _pass_on(process: Child, number: int) -> None:
+def _pass_on(process: "Child", number: int) -> None:
     process.send_signal(number)
     raise KeyboardInterrupt
 
 
-def background(stage: Stage, log: int) -> Child:
+def background(stage: Stage, log: int) -> "Child":
     """Start one stage in a session of its own, so that no terminal ends it; what it says goes to descriptor `log`."""
+    import subprocess
+
     nothing = subprocess.DEVNULL
     return subprocess.Popen(argv(stage), stdin=nothing, stdout=nothing, stderr=log, start_new_session=True)
