@@ -90,16 +90,21 @@ def judge(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) 
             past = (asked.answers.lives or {}).get(worker.slurm_job_id, [])
             life, verdict = reconciling.life_of(worker, past), verdicts[worker.slurm_job_id]
             facts = accounts.lost(worker.slurm_job_id, life, verdict, alone=had[worker.name] == 1, uid=os.getuid())
-            done = _done(workflow, active, worker)
+            done = _done(workflow, active, worker, facts)
             news.fates[worker.name] = Fate(gone[worker.name], facts, accounts.why(facts), done)
     return news._replace(cleaned=cleaned)
 
 
-def _done(workflow: Record, active: Iterable[sqlite3.Row], worker: Worker) -> frozenset[int]:
-    """Give those of a worker's jobs that ended well, which it had no time to say: they left a note."""
+def _done(workflow: Record, active: Iterable[sqlite3.Row], worker: Worker, facts: Record) -> frozenset[int]:
+    """Give those of a worker's jobs that ended well, which it had no time to say: they left a note.
+
+    Of a signal from Slurm only the shell around a job hears, and a worker that was killed by SIGKILL told nobody.
+    """
     lives = (orphans.life(job) for job in active if job["worker"] == worker.name)
     where = workflow["output_dir"], workflow["workflow_id"]
-    return frozenset(life[0] for life in lives if endnotes.read(endnotes.path(*where, life)).is_good)
+    notes = {life[0]: endnotes.read(endnotes.path(*where, life)) for life in lives}
+    killed = facts.get("allocation_exit_code") == "0:9"
+    return frozenset(job_id for job_id, note in notes.items() if note.code == 0 and (killed or not note.told))
 
 
 def _heard(verdict: Verdict, row: Record, unended: Iterable[Worker], since: float) -> Verdict:
