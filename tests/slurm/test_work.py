@@ -47,6 +47,7 @@ class Field:
         worker = shlex.join([*command("work"), "--quiet", "--allocation-id", str(allocation), str(self.manifest)])
         script = self.folder / f"{name}.sh"
         script.write_text(f"#!/bin/bash\nexport {HOSTILE}\nexec {before} {worker}\n")
+        options = (f"--job-name=torc_wf1_{allocation}", *options)
         said = ["--output", str(self.folder / f"{name}.said"), "--open-mode=append"]
         return int(self.slurm.ask("sbatch", "--parsable", "--mem=1500M", "--time=5", *said, *options, script))
 
@@ -148,7 +149,8 @@ def test_a_requeued_allocation_runs_again_what_was_cut_short(field: Field) -> No
     field.slurm.ask("scontrol", "requeue", job)
     field.slurm.until(lambda: field.slurm.queue().get(job) == "PENDING", "the job to be requeued")
     assert field.fates("status", "next")[1, 1] == ("terminated", "requeue")
-    field.slurm.ask("scontrol", "update", f"JobId={job}", "StartTime=now")
+    later = "StartTime=now+2"  # slurmd launches no job in the second in which it ended the job's former life
+    field.slurm.ask("scontrol", "update", f"JobId={job}", later)
     field.over(job)
     assert field.fates("status", "next") == {
         (1, 1): ("terminated", "requeue"),
