@@ -44,6 +44,31 @@ def test_code_0_after_a_signal_is_no_good_end(work_dir: Path, line: str, code: i
     assert not endnotes.read(str(note)).is_good
 
 
+@pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "XCPU"])
+def test_a_signal_to_the_first_process_reaches_the_job_once(work_dir: Path, name: str) -> None:
+    note, up, heard = work_dir / "note.end", work_dir / "up", work_dir / "heard"
+    hear = f"echo {name} >> heard; [ $(wc -l < heard) = 1 ] || exit 7"
+    line = f"trap '{hear}' {name}; touch up; while sleep 0.05; do :; done"
+    job = subprocess.Popen(around(line, note), start_new_session=True)
+    until(up.exists, "the job to start")
+    for count in (1, 2):
+        job.send_signal(getattr(signal, f"SIG{name}"))
+        until(lambda count=count: heard.exists() and heard.read_text().split() == [name] * count, "the signal")
+    assert job.wait(20) == 7
+    assert endnotes.read(str(note)) == endnotes.Note(7, told=True)
+
+
+def test_a_stopped_job_is_waited_for_and_sees_none_of_our_names(work_dir: Path) -> None:
+    note, up = work_dir / "note.end", work_dir / "up"
+    job = subprocess.Popen(around("touch up; kill -STOP $$; env | grep -q '^_torc' || exit 5", note))
+    until(up.exists, "the job to start")
+    child = int(Path(f"/proc/{job.pid}/task/{job.pid}/children").read_text().split()[0])
+    until(lambda: "T (stopped)" in Path(f"/proc/{child}/status").read_text(), "the job to stop")
+    assert job.poll() is None
+    os.kill(child, signal.SIGCONT)
+    assert (job.wait(20), endnotes.read(str(note)).code) == (5, 5)
+
+
 def test_without_a_place_for_the_note_the_job_runs(work_dir: Path) -> None:
     note = work_dir / "missing" / "note.end"
     done = subprocess.run(around("echo out; exit 4", note), capture_output=True, check=False)

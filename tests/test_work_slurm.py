@@ -36,7 +36,7 @@ PLAIN = steps.Step(
     mpi=None,
 )
 SRUN = r"""#!/bin/bash
-echo "$*" >> "$FAKE/asked"
+echo "${*//$'\n'/ }" >> "$FAKE/asked"
 out=/dev/null err=/dev/null
 while [[ $1 = --* ]]; do
     case $1 in --output=*) out=${1#*=} err=${1#*=} ;; --error=*) err=${1#*=} ;; esac

@@ -142,6 +142,18 @@ def test_the_end_of_an_allocation_terminates_its_jobs(field: Field) -> None:
     assert field.slurm.until_accounted(job, "", "COMPLETED") == "0:0"
 
 
+@pytest.mark.parametrize("name", ["USR1", "TERM"])
+def test_a_signal_that_a_user_sends_to_a_step_reaches_the_job_once(field: Field, name: str) -> None:
+    field.jobs({"command": f"trap 'echo heard; [ $((count++)) = 0 ] || exit 7' {name}; echo up; {LOOP}"})
+    job = field.submit("--cpus-per-task=4")
+    until(lambda: bool(field.events("started")) and "up" in field.wrote(1), "the job to start")
+    for count in (1, 2):
+        field.slurm.ask("scancel", f"--signal={name}", f"{job}.0")
+        field.slurm.until(lambda count=count: field.wrote(1).split() == ["up", *["heard"] * count], "the signal")
+    field.over(job)
+    assert field.fates("status", "return_code", "signal") == {(1, 1): ("failed", 7, None)}
+
+
 def test_a_requeued_allocation_runs_again_what_was_cut_short(field: Field) -> None:
     field.jobs({"command": 'echo "try $TORC_ATTEMPT_ID"; [ "$TORC_ATTEMPT_ID" = 2 ] || sleep 300'}, {"command": "true"})
     job = field.submit("--cpus-per-task=4", "--requeue")

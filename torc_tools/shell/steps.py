@@ -6,6 +6,7 @@ then on by the step's cgroup where there is one. What runs on other nodes is not
 
 import os
 import re
+import signal
 import time
 from collections.abc import Mapping, Sequence
 
@@ -75,6 +76,7 @@ class StepTree(trees.Tree):
         self.mark = mark
         self.allocation = f"SLURM_JOB_ID={slurm_job_id}".encode()
         self.found = False
+        self.first: int | None = None  # the first process: a shell that passes signals on to its child
         self.start_ticks: int | None = None  # of the first process
         self.peak_bytes: int | None = None  # the kernel's, of the whole step, without the files it had cached
         self.cpu_s: float | None = None  # of the whole step, when it was last seen
@@ -90,7 +92,7 @@ class StepTree(trees.Tree):
         if not first:
             return
         self.orphans.update(first)
-        self.found = True
+        self.found, self.first = True, first[0]
         fields = procs.stat_fields(first[0])
         self.start_ticks = int(fields[19]) if fields else None
         self._find_cgroups(first[0])
@@ -113,9 +115,14 @@ class StepTree(trees.Tree):
         return trees.Sample(taken.cpu_s if cpu is None else cpu, memory or taken.memory_bytes, taken.num_processes)
 
     def signal(self, number: int) -> None:
-        """Send a signal to the step's processes here."""
+        """Send a signal to the step's processes here, to each once."""
         for pid in self.members():
-            trees.send(pid, number)
+            if number == signal.SIGKILL or self._parent(pid) != self.first:
+                trees.send(pid, number)
+
+    def _parent(self, pid: int) -> int | None:
+        fields = procs.stat_fields(pid)
+        return int(fields[1]) if fields else None
 
     def limited(self) -> bool:
         """Say whether the kernel holds the step's memory."""
