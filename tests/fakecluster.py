@@ -241,7 +241,7 @@ def squeue(folder: Path, words: list[str]) -> int:
             who = [job["job_id"], job["job_id"], job["state"].split()[0], os.getuid(), job["account"], job["partition"]]
             times = [stamp(job["start"]), stamp(ends), stamp(job["submit"]), "1:00:00"]
             where = [1, HOST if job["start"] else "", job["given"].get("dependency", "(null)")]
-            why = "Priority" if job["state"] == "PENDING" else "None"
+            why = job.get("reason", "Priority" if job["state"] == "PENDING" else "None")
             sys.stdout.write(FIELD.join(map(str, [*who, *times, *where, why, job["name"], job["comment"]])) + "\n")
     return 0
 

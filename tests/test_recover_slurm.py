@@ -414,6 +414,24 @@ def test_allocations_of_a_run_that_was_reset_neither_count_nor_wait(
     assert live() == len(found)
 
 
+def test_what_slurm_holds_is_said_once_by_a_watch_and_by_the_status(
+    torc: Torc, cluster: Cluster, work_dir: Path
+) -> None:
+    cluster.hold()
+    submit(torc)
+    ids = [job["job_id"] for job in cluster.jobs()]
+    cluster.change(ids[0], reason="JobHeldUser")
+    line = f"Slurm holds allocation 1 (Slurm job {ids[0]}): JobHeldUser. 'scontrol release {ids[0]}' lets it start."
+    done = torc("torc-watch", "--once", "-r", 1)
+    assert (done.returncode, said(done)) == (75, [line])
+    assert f"(JobHeldUser), held: scontrol release {ids[0]}" in torc("torc-status", 1, "-f", "table").stdout.decode()
+    assert torc("torc-watch", "--once", "-r", 1).stderr == b""
+    cluster.change(ids[0], reason="Priority")
+    assert torc("torc-watch", "--once", "-r", 1).stderr == b""
+    cluster.change(ids[0], state="PENDING", reason="launch failed requeued held")
+    assert "launch failed requeued held. 'scontrol release" in "\n".join(said(torc("torc-watch", "--once", "-r", 1)))
+
+
 def cancel_queued(cluster: Cluster) -> None:
     for job in cluster.jobs():
         if job["state"] == "PENDING":

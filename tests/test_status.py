@@ -39,6 +39,10 @@ def only(found: list[dict[str, Any]]) -> dict[str, Any]:
     return found[0]
 
 
+def held(slurm_job_id: int) -> dict[str, Any]:
+    return {"slurm_job_id": str(slurm_job_id), "slurm_state": "PENDING", "slurm_reason": "JobHeldUser"}
+
+
 PLACE = {"num_cpus": 8, "memory_bytes": 16 * GIB, "num_gpus": 0, "left_s": 600.5}
 READY = [
     (job(1, "ready"), {}, "no_allocation", "job 1: no worker runs this workflow: torc-run 42"),
@@ -53,6 +57,10 @@ READY = [
      "runtime", "job 1: need PT2H, more than is left of every allocation (PT10M)"),
     (job(1, "ready"), {"queued": [{"slurm_reason": None}, {"slurm_reason": "Priority"}]}, "allocation_queued",
      "job 1: 2 allocation(s) wait in the queue (Priority)"),
+    (job(1, "ready"), {"queued": [held(7), held(8)], "is_slurm": True}, "allocation_held",
+     "job 1: Slurm holds what waits in its queue (JobHeldUser): scontrol release 7,8"),
+    (job(1, "ready"), {"queued": [held(7), {"slurm_reason": "Priority"}], "is_slurm": True}, "allocation_queued",
+     "job 1: 2 allocation(s) wait in the queue (JobHeldUser)"),
     (job(1, "ready", runtime_s=7200), {"places": [PLACE], "queued": [{"slurm_reason": "Priority"}], "is_slurm": True},
      "allocation_queued", "job 1: 1 allocation(s) wait in the queue (Priority)"),
     (job(1, "ready", runtime_s=7200), {"places": [PLACE], "is_slurm": True}, "runtime",

@@ -214,7 +214,7 @@ def test_what_slurm_holds_is_reported(torc, allocated, fake):
     fake.says("squeue", squeue(waiting(7, "PENDING", held)))
     assert [each["slurm_reason"] for each in sync(torc)["allocations_held"]] == [held]
     lines = torc("torc-status", 1, "-f", "table").stdout.decode()
-    assert f"Slurm job 7: queued, PENDING ({held})" in lines
+    assert f"Slurm job 7: queued, PENDING ({held}), held: scontrol release 7" in lines
 
 
 BROKEN = [

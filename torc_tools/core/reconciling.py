@@ -7,7 +7,7 @@ is None here, and nothing is concluded from it. A word that this program does no
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torc_tools.core import slurmtext
+from torc_tools.core import holds, slurmtext
 from torc_tools.core.sbatch import Mark
 from torc_tools.core.slurmtext import QueueRow, Step
 from torc_tools.core.slurmvalues import bare
@@ -15,12 +15,10 @@ from torc_tools.core.slurmvalues import bare
 Marks = Mapping[str, Sequence[Mark]]  # by Slurm's id, how the allocations that are known by it are recognized
 
 NO_MARKS: Marks = {}
-HELD = frozenset({"REQUEUE_HOLD", "SPECIAL_EXIT", "RESV_DEL_HOLD"})  # Slurm has it, but starts it only when released
 AGAIN = frozenset({"NODE_FAIL", "BOOT_FAIL", "PREEMPTED", "REQUEUED", "REVOKED"})  # it may be queued again at once
 FAR = frozenset({"NODE_FAIL", "BOOT_FAIL", "REVOKED"})  # processes may live on where Slurm cannot see them
 SKEW_S = 20.0  # how far a node's clock is behind the controller's, as a rule
 MOST_SKEW_S = 300.0  # munge lets no more through
-_HELD_REASON = "held"  # JobHeldUser, "job requeued in held state", "launch failure limit exceeded requeued held"
 
 
 class Life(NamedTuple):
@@ -145,7 +143,7 @@ def _by_accounting_alone(past: Sequence[Life]) -> Verdict:
 
 def _by_queue(row: QueueRow, past: Sequence[Life]) -> Verdict:
     kind = slurmtext.classify(bare(row.state))
-    held = bare(row.state) in HELD or _HELD_REASON in (row.reason or "").lower()
+    held = holds.is_held(bare(row.state), row.reason)
     if kind == "queued" or (held and kind != "over"):  # one that is canceled keeps the reason why it was held
         why = row.reason if row.reason and row.reason != "None" else None
         return Verdict("queued", row.state, why or (row.state if held else None), gone="silent", is_held=held)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torc_tools import units
+from torc_tools.core import holds
 from torc_tools.records import Record
 
 GIVES = "adjust", "retry"  # the actions that make a job run again
@@ -246,6 +247,13 @@ def counts_line(counts: Mapping[str, int]) -> str:
         f"  completed={counts['completed']}, running={counts['running']}, pending={pending}, "
         f"failed={failed}, blocked={counts['blocked']}"
     )
+
+
+def held_allocation(allocation: Record) -> str:
+    """Say that Slurm will not start an allocation by itself, and what lets it start."""
+    job_id, why = allocation["slurm_job_id"], allocation["slurm_reason"] or allocation["slurm_state"]
+    name = f"allocation {allocation['allocation_id']} (Slurm job {job_id})"
+    return f"Slurm holds {name}: {why}. '{holds.release([job_id])}' lets it start."
 
 
 def failures(counts: Mapping[str, int]) -> list[str]:

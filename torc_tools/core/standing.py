@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torc_tools import states, units
+from torc_tools.core import holds
 from torc_tools.records import Record
 
 SHOWN = 100  # job ids named in one reason; its count says how many there are
@@ -126,6 +127,8 @@ def _ready(job: Record, facts: Facts) -> tuple[tuple[Any, ...], Record]:
     refused = _too_small(job, facts.places, "every allocation") if facts.places else None
     if facts.places and not (refused and facts.queued):
         return refused or (("waiting_for_room",), _entry("waiting_for_room", "waiting for room in a running worker"))
+    if facts.queued and all(map(_is_held, facts.queued)):
+        return _held(facts.queued)
     if facts.queued:
         why = next((each["slurm_reason"] for each in facts.queued if each.get("slurm_reason")), None)
         text = f"{len(facts.queued)} allocation(s) wait in the queue" + (f" ({why})" if why else "")
@@ -137,6 +140,17 @@ def _ready(job: Record, facts: Facts) -> tuple[tuple[Any, ...], Record]:
         return ("no_allocation",), _entry("no_allocation", _run("no allocation", facts))
     refused = _too_small(job, (facts.machine,), "this machine")
     return refused or (("no_allocation",), _entry("no_allocation", _run("no worker runs this workflow", facts)))
+
+
+def _is_held(allocation: Record) -> bool:
+    return holds.is_held(allocation.get("slurm_state"), allocation.get("slurm_reason"))
+
+
+def _held(queued: Sequence[Record]) -> tuple[tuple[Any, ...], Record]:
+    """Say that Slurm starts none of the allocations that wait, and what lets them start."""
+    why, ids = queued[0]["slurm_reason"], [each["slurm_job_id"] for each in queued]
+    text = f"Slurm holds what waits in its queue ({why}): {holds.release(ids)}"
+    return ("allocation_held",), _entry("allocation_held", text, slurm_reason=why)
 
 
 def _too_small(job: Record, places: Sequence[Record], where: str) -> tuple[tuple[Any, ...], Record] | None:
@@ -232,6 +246,8 @@ def _slurm_allocation(each: Record, life: str) -> str:
     reason = f" ({each['slurm_reason']})" if each.get("slurm_reason") else ""
     parts = [each["status"], f"{each.get('slurm_state') or ''}{reason}".strip()]
     parts += ["of an earlier run"] if each["status"] != "active" and each["is_alive"] is False else []
+    if each["status"] == "queued" and _is_held(each):
+        parts.append(f"held: {holds.release([each['slurm_job_id']])}")
     if each["status"] == "active":
         parts += [f"on {', '.join(each['hostnames'])}" if each.get("hostnames") else "", life]
         parts.append("" if each["left_s"] is None else f"{units.human_seconds(max(0.0, each['left_s']))} left")

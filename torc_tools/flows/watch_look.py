@@ -4,12 +4,13 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from torc_tools.core import pace
+from torc_tools.core import holds, pace
 from torc_tools.flows import fold
 from torc_tools.flows.recovery_stages import Request
+from torc_tools.records import Record
 from torc_tools.shell import allocations, holders, layout, liveness, queries, waking, watchstate
 
 LOOK_S = 1.0  # how often the event files of Slurm's workers are looked at while we wait
@@ -23,6 +24,7 @@ class View(NamedTuple):
     processes: list[waking.Process]
     engine: str
     allocations: bool  # Slurm allocations are there that may run jobs
+    held: list[Record]  # of these, those that Slurm does not start before they are released
 
 
 def look(request: Request, state: Mapping[str, Any], *, accounting_pending: bool) -> View:
@@ -43,7 +45,12 @@ def look(request: Request, state: Mapping[str, Any], *, accounting_pending: bool
             is_canceled=bool(queries.workflow(db, workflow_id)["is_canceled"]),
             unheard=accounting_pending,
         )
-        return View(_timed(db, workflow_id, seen), [*local, child], engine, bool(slurm))
+        return View(_timed(db, workflow_id, seen), [*local, child], engine, bool(slurm), _held(slurm))
+
+
+def _held(rows: Iterable[Record]) -> list[Record]:
+    queued = (row for row in rows if row["status"] == "queued")
+    return [row for row in queued if holds.is_held(row["slurm_state"], row["slurm_reason"])]
 
 
 def _timed(db: sqlite3.Connection, workflow_id: int, seen: pace.Seen) -> pace.Seen:

@@ -13,6 +13,7 @@ from torc_tools.flows import recovery_limits, recovery_stages, recovery_steps, r
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.flows.recovery_steps import Voice
 from torc_tools.flows.watch_look import View
+from torc_tools.records import Record
 from torc_tools.shell import lease, liveness, pipeline, waking, watchlog, watchstate
 
 PLAN_ANEW = 20  # while Slurm refuses a plan, and nothing else has changed, it is made anew every so many times
@@ -131,6 +132,7 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
     watcher = watcher._replace(request=watcher.request._replace(engine=view.engine))
     if watcher.show_counts:
         watcher.log.say(recovery_text.counts_line(view.seen.counts))
+    _tell_held(watcher, state, view.held)
     memory = _memory(state)
     step = pace.decide(watcher.policy, view.seen, memory)
     if isinstance(step, pace.Done | pace.GiveUp):
@@ -142,6 +144,13 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
         return _start_or_recover(watcher, state, view)
     _keep(watcher, state)
     return Pause(step.seconds, view.processes, view.allocations)
+
+
+def _tell_held(watcher: Watch, state: dict[str, Any], held: Sequence[Record]) -> None:
+    """Say which allocations Slurm holds, each once: they would be waited for in silence, and for ever."""
+    told = state.get("held", ())
+    say_all(watcher.log.say, [recovery_text.held_allocation(row) for row in held if row["allocation_id"] not in told])
+    state["held"] = [row["allocation_id"] for row in held]
 
 
 def _start_or_recover(watcher: Watch, state: dict[str, Any], view: View) -> Pause | Ended:
