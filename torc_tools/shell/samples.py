@@ -8,7 +8,7 @@ import os
 import re
 import sqlite3
 from array import array
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from torc_tools import exits
@@ -24,6 +24,7 @@ _NODE_COLUMNS = (
     *("timestamp", "cpu_percent", "memory_bytes", "total_memory_bytes", "load_1m", "num_processes"),
     *("gpu_percent", "gpu_memory_bytes"),
 )
+_NAN = array("d", [math.nan])
 _PAGE = 20_000  # rows: some 20 ms, in which a writer waits
 _NAME = re.compile(r"resource_metrics_(.+?)_\d+_\d+(?:_[^_]+)?\.db")
 
@@ -63,8 +64,7 @@ def node(path: str) -> NodeSeries | None:
         columns = _empty(len(_NODE_COLUMNS))
         if NODE in there:
             for rows in _pages(db, NODE, _NODE_COLUMNS, None):
-                for row in rows:
-                    _append(columns, row, path)
+                _extend(columns, list(zip(*rows, strict=True)), path)
         summary = _summary(db) if _SUMMARY in there else None
     if not columns[0] and summary is None:
         return None
@@ -81,7 +81,7 @@ def from_records(records: Iterable[Record]) -> Iterator[Series]:
     for record in records:
         if record["type"] == "sample" and "node" not in record:
             columns = found.setdefault(_record_key(record, cgroups), _empty(len(_JOB_COLUMNS)))
-            _append(columns, _values(record, _JOB_COLUMNS), "sample")
+            _append(columns, _values(record, _JOB_COLUMNS))
     for (host, job_id, name, attempt_id), columns in found.items():
         yield _series((job_id, attempt_id), name, host, columns, None)
 
@@ -95,7 +95,7 @@ def nodes_from_records(records: Iterable[Record]) -> list[NodeSeries]:
             values = _values(record, _NODE_COLUMNS)
             cores = may(record, "num_cpus", int) or 1
             values[1] = None if values[1] is None else values[1] / cores
-            _append(columns, values, "sample")
+            _append(columns, values)
     return [_node(host, columns) for host, columns in found.items()]
 
 
@@ -108,6 +108,11 @@ def _record_key(record: Record, cgroups: dict[str, int]) -> tuple[str, int, str,
         pid = need(record, "pid", int)
         return host, pid, name or f"pid {pid}", attempt_id
     return host, job_id, name or f"job_{job_id}", attempt_id
+
+
+def _append(columns: _Columns, values: Iterable[float | None]) -> None:
+    for column, value in zip(columns, values, strict=True):
+        column.append(math.nan if value is None else value)
 
 
 def _values(record: Record, columns: Iterable[str]) -> list[Any]:
@@ -150,22 +155,32 @@ def _has_rowid(db: sqlite3.Connection, table: str) -> bool:
 
 
 def _collect(found: dict[_Key, _Columns], rows: list[Any], path: str) -> None:
-    for job_id, attempt_id, *values in rows:
-        key = (job_id, attempt_id or 1)
+    groups: dict[_Key, list[Any]] = {}
+    for row in rows:
+        groups.setdefault(row[:2], []).append(row)
+    for (job_id, attempt_id), group in groups.items():
+        key = (job_id, 1 if attempt_id is None else attempt_id)
         columns = found.get(key)
         if columns is None:
             if type(key[0]) is not int or type(key[1]) is not int:
                 raise Failure(exits.DATA, f"'{path}': not a job_id or attempt_id: {str(key)[:80]}")
             columns = found[key] = _empty(len(_JOB_COLUMNS))
-        _append(columns, values, path)
+        _extend(columns, list(zip(*group, strict=True))[2:], path)
 
 
-def _append(columns: _Columns, values: Iterable[Any], where: str) -> None:
-    for column, value in zip(columns, values, strict=False):
+def _extend(columns: _Columns, added: Iterable[Sequence[Any]], where: str) -> None:
+    """Add values to each column; None becomes nan, and what is no number is refused."""
+    for column, values in zip(columns, added, strict=False):
+        unknown = values.count(None)
+        if unknown == len(values):
+            column.extend(_NAN * unknown)
+            continue
+        numbers = [math.nan if value is None else value for value in values] if unknown else values
         try:
-            column.append(math.nan if value is None else value)
+            column.extend(array("d", numbers))
         except TypeError:
-            raise Failure(exits.DATA, f"'{where}': not a number: {str(value)[:80]!r}") from None
+            wrong = next(value for value in numbers if not isinstance(value, int | float))
+            raise Failure(exits.DATA, f"'{where}': not a number: {str(wrong)[:80]!r}") from None
 
 
 def _names(db: sqlite3.Connection) -> dict[int, str]:
