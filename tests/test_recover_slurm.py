@@ -466,6 +466,24 @@ def test_a_job_that_fits_nowhere_keeps_no_other_from_its_recovery(torc: Torc, cl
     assert "Workflow 1 is complete" not in said(done)
 
 
+def test_the_status_says_what_would_fit_of_a_job_that_fits_nowhere(
+    torc: Torc, cluster: Cluster, work_dir: Path
+) -> None:
+    submit(torc)
+    over(cluster)
+    settled(torc)
+    assert torc("torc-reset", "-w", 1, "--failed").returncode == 0
+    assert torc("torc-jobs", "set", 1, "--memory", "64g").returncode == 0
+    (summary,) = [each for each in records(torc("torc-status", 1).stdout) if each["type"] == "summary"]
+    texts = [str(each["text"]) for each in summary["reasons"]]
+    fits = "memory on a node up to 3.91 GB (debug)"
+    assert [text for text in texts if text.startswith("job 1: fits nowhere: ") and fits in text], texts
+    assert "torc-regenerate" not in "\n".join(texts)
+    for client in ("sinfo", "scontrol"):
+        cluster.knob(client, "unable")
+    assert "no allocation: torc-regenerate 1 | torc-submit" in torc("torc-status", 1).stdout.decode()
+
+
 def test_who_has_left_and_since_when_retries_wait(store_file: Path) -> None:
     execute(
         store_file,

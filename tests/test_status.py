@@ -69,6 +69,14 @@ READY = [
      "job 1: 2 allocation(s) are planned but not submitted: torc-submit -w 42"),
     (job(1, "ready", num_cpus=64), {"is_slurm": True}, "no_allocation",
      "job 1: no allocation: torc-regenerate 42 | torc-submit"),
+    (job(1, "ready", num_cpus=64), {"is_slurm": True, "unfit": {1: "no node has 64; would fit: 4"}}, "unplannable",
+     "job 1: fits nowhere: no node has 64; would fit: 4 ('torc-jobs set' asks for less)"),
+    (job(1, "ready"), {"is_new": True}, "no_allocation",
+     "job 1: nothing runs it yet: torc-run 42; on Slurm: torc-run --slurm 42"),
+    (job(1, "ready"), {"is_new": True, "is_slurm": True}, "no_allocation",
+     "job 1: nothing runs it yet: torc-regenerate 42 | torc-submit; here: torc-run 42"),
+    (job(1, "ready", num_cpus=64), {"is_new": True}, "cpus",
+     "job 1: need 64 CPUs, more than this machine has (4); on Slurm: torc-run --slurm 42"),
     (job(1, "running"), {"lost": frozenset({1}), "is_slurm": True}, "lost_worker",
      "job 1: the worker that had it is gone: torc-sync 42"),
     (job(1, "ready"), {"is_canceled": True}, "canceled",
@@ -273,3 +281,12 @@ def test_what_workers_wrote_counts_where_slurm_was_not_asked_since(torc, store_f
         "  Slurm job 3: active, its workers have left",
         "  Slurm job 4: active, RUNNING, its workers have left",
     ]
+
+
+def test_a_created_workflow_is_told_both_ways_on_and_later_only_its_own(torc, work_dir):
+    torc("torc-create", "-", input="name: one\njobs: [{name: a, command: 'exit 1'}, {name: b, command: 'true'}]")
+    only_reason = "nothing runs it yet: torc-run 1; on Slurm: torc-run --slurm 1"
+    assert only(summary(torc)["reasons"])["text"] == f"2 jobs: {only_reason}"
+    torc("torc-run", 1)
+    torc("torc-reset", "-w", 1, "--failed")
+    assert only(summary(torc)["reasons"])["text"] == "job 1: no worker runs this workflow: torc-run 1"

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write one `summary` record, or a few lines for a person."""
     args = parser().parse_args(argv)
     db = looking.at_workflow(args, args.workflow_id)
-    return summing.show(args, PROG, summing.summary(db, args.workflow_id))
+    return summing.show(args, PROG, summing.summary(db, args.workflow_id, asks=True))
 
 
 def run() -> None:

@@ -22,8 +22,12 @@ def notes(planned: "Planned", workflow_id: int) -> Iterator[str]:
         yield f"{_jobs(planned.covered)} covered by allocations that are queued or run: not planned again"
     for record in planned.records:
         if record["status"] == "unplannable":
-            said = f"{record['reason']}; would fit: {record['would_fit']}"
-            yield f"group '{record['group']}' ({_jobs(record['job_count'])}) fits nowhere: {said}"
+            yield f"group '{record['group']}' ({_jobs(record['job_count'])}) fits nowhere: {misfit(record)}"
+
+
+def misfit(record: Record) -> str:
+    """Say of a group that fits nowhere why, and what would fit."""
+    return f"{record['reason']}; would fit: {record['would_fit']}"
 
 
 def is_hopeless(planned: "Planned") -> bool:

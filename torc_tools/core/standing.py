@@ -10,6 +10,7 @@ from torc_tools.records import Record
 
 SHOWN = 100  # job ids named in one reason; its count says how many there are
 
+_NONE: Mapping[int, str] = {}
 _BLOCKERS = ("disabled", "pending_failed", "uninitialized", "ready", "pending", "running")  # the worst first
 _SIZES = (  # field of the job, field of the place, reason, its words, how a value is written
     ("num_cpus", "num_cpus", "cpus", "CPUs", str),
@@ -26,7 +27,8 @@ class Facts(NamedTuple):
     queued: allocations that wait for Slurm, each with `slurm_reason` (or None). machine: this machine, as a place.
     missing: job id to the input files (paths) or user data that it needs, nobody makes and are not there.
     lost: ids of jobs whose worker is known to be dead. planned: how many allocations were never sent to Slurm.
-    is_slurm: it runs in Slurm's allocations, not on machines.
+    is_slurm: it runs in Slurm's allocations, not on machines. is_new: nothing of it has run or was submitted yet.
+    unfit: job id to why no allocation that Slurm could give takes the job, and what would fit.
     """
 
     workflow_id: int
@@ -42,6 +44,8 @@ class Facts(NamedTuple):
     lost: frozenset[int]
     planned: int = 0
     is_slurm: bool = False
+    is_new: bool = False
+    unfit: Mapping[int, str] = _NONE
 
 
 def outcome(counts: Mapping[str, int]) -> dict[str, bool]:
@@ -104,8 +108,13 @@ def _entry(reason: str, text: str, **more: Any) -> Record:
 
 
 def _run(text: str, facts: Facts) -> str:
-    go_on = "torc-regenerate {0} | torc-submit" if facts.is_slurm else "torc-run {0}"
-    return f"{text}: {go_on.format(facts.workflow_id)}"
+    """Name the command that lets a workflow go on; before its first run those of both ways."""
+    here, slurm = f"torc-run {facts.workflow_id}", f"torc-regenerate {facts.workflow_id} | torc-submit"
+    if not facts.is_new:
+        return f"{text}: {slurm if facts.is_slurm else here}"
+    if facts.is_slurm:
+        return f"nothing runs it yet: {slurm}; here: {here}"
+    return f"nothing runs it yet: {here}; on Slurm: torc-run --slurm {facts.workflow_id}"
 
 
 def _lost(facts: Facts) -> str:
@@ -127,18 +136,33 @@ def _ready(job: Record, facts: Facts) -> tuple[tuple[Any, ...], Record]:
     refused = _too_small(job, facts.places, "every allocation") if facts.places else None
     if facts.places and not (refused and facts.queued):
         return refused or (("waiting_for_room",), _entry("waiting_for_room", "waiting for room in a running worker"))
-    if facts.queued and all(map(_is_held, facts.queued)):
-        return _held(facts.queued)
     if facts.queued:
-        why = next((each["slurm_reason"] for each in facts.queued if each.get("slurm_reason")), None)
-        text = f"{len(facts.queued)} allocation(s) wait in the queue" + (f" ({why})" if why else "")
-        return ("allocation_queued",), _entry("allocation_queued", text, slurm_reason=why)
+        return _queued(facts.queued)
     if facts.planned:
         text = f"{facts.planned} allocation(s) are planned but not submitted: torc-submit -w {facts.workflow_id}"
         return ("not_submitted",), _entry("not_submitted", text)
+    return _nobody(job, facts)
+
+
+def _queued(queued: Sequence[Record]) -> tuple[tuple[Any, ...], Record]:
+    if all(map(_is_held, queued)):
+        return _held(queued)
+    why = next((each["slurm_reason"] for each in queued if each.get("slurm_reason")), None)
+    text = f"{len(queued)} allocation(s) wait in the queue" + (f" ({why})" if why else "")
+    return ("allocation_queued",), _entry("allocation_queued", text, slurm_reason=why)
+
+
+def _nobody(job: Record, facts: Facts) -> tuple[tuple[Any, ...], Record]:
+    """Say of a job that nothing is there to take what would take it, or that nothing could."""
     if facts.is_slurm:
+        if job["job_id"] in facts.unfit:
+            why = facts.unfit[job["job_id"]]
+            return ("unplannable", why), _entry("unplannable", f"fits nowhere: {why} ('torc-jobs set' asks for less)")
         return ("no_allocation",), _entry("no_allocation", _run("no allocation", facts))
     refused = _too_small(job, (facts.machine,), "this machine")
+    if refused and facts.is_new:
+        key, entry = refused
+        return key, {**entry, "text": f"{entry['text']}; on Slurm: torc-run --slurm {facts.workflow_id}"}
     return refused or (("no_allocation",), _entry("no_allocation", _run("no worker runs this workflow", facts)))
 
 

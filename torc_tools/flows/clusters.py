@@ -62,11 +62,13 @@ def is_here(profile: Profile) -> bool:
     return pattern is not None and re.search(pattern, os.uname().nodename) is not None
 
 
-def live() -> Profile:
-    """Ask the Slurm that answers here what it has. Raises Unavailable."""
+def live(timeout_s: float = slurm.TIMEOUT_S) -> Profile:
+    """Ask the Slurm that answers here what it has, at most `timeout_s` for each question. Raises Unavailable."""
     from torc_tools.core import slurmcluster  # a cluster with a profile is not asked
 
-    found = slurmcluster.profile(slurm.sinfo(), slurm.partitions(), slurm.config(), slurm.nodes())
+    found = slurmcluster.profile(
+        slurm.sinfo(timeout_s), slurm.partitions(timeout_s), slurm.config(timeout_s), slurm.nodes(timeout_s)
+    )
     if not found.partitions:
         raise slurm.Unavailable("Slurm has no partition here")
     return found

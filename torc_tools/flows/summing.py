@@ -13,11 +13,15 @@ from torc_tools.shell import allocations as slurm
 from torc_tools.shell import output, places, queries, workers
 
 
-def summary(db: sqlite3.Connection, workflow_id: int) -> Record:
-    """Give the `summary` record of a workflow. Raises Failure(66) where there is no such workflow."""
+def summary(db: sqlite3.Connection, workflow_id: int, *, asks: bool = False) -> Record:
+    """Give the `summary` record of a workflow. Raises Failure(66) where there is no such workflow.
+
+    With `asks` the cluster is asked what it has, where jobs are ready for Slurm and no allocation waits for them.
+    """
     workflow = queries.workflow(db, workflow_id)
     counts = queries.counts(db, workflow_id)
     allocations = places.allocations(db, workflow)
+    facts = _facts(db, workflow, allocations)
     return {
         "type": "summary",
         "workflow_id": workflow_id,
@@ -29,7 +33,7 @@ def summary(db: sqlite3.Connection, workflow_id: int) -> Record:
         "counts": counts,
         "last_event_at": queries.last_event_at(db, workflow_id),
         "allocations": allocations,
-        "reasons": standing.reasons(_facts(db, workflow, allocations)),
+        "reasons": standing.reasons(facts._replace(unfit=_unfit(db, facts)) if asks else facts),
     }
 
 
@@ -53,6 +57,16 @@ def missing(db: sqlite3.Connection, workflow: Record) -> dict[int, list[str]]:
     for job_id, name in queries.ungiven_user_data(db, workflow["workflow_id"]):
         found[job_id].append(f"user data {name}")
     return found
+
+
+def _unfit(db: sqlite3.Connection, facts: standing.Facts) -> dict[int, str]:
+    """Give the ready jobs that fit nowhere on the cluster, where that is what keeps them."""
+    is_idle = facts.is_slurm and not (facts.is_canceled or facts.places or facts.queued or facts.planned)
+    if not (is_idle and any(job["status"] == "ready" for job in facts.jobs)):
+        return {}
+    from torc_tools.flows import unfit  # plans as torc-regenerate does, which no other state has need of
+
+    return unfit.jobs(db, facts.workflow_id)
 
 
 def _facts(db: sqlite3.Connection, workflow: Record, allocations: list[Record]) -> standing.Facts:
@@ -91,4 +105,5 @@ def _facts(db: sqlite3.Connection, workflow: Record, allocations: list[Record]) 
         lost=frozenset(job["job_id"] for job in jobs if job["worker"] in gone),
         planned=sum(each["status"] == "planned" for each in allocations),
         is_slurm=slurm.engine(db, workflow_id) == "slurm",
+        is_new=not (slurm.last_id(db, workflow_id) or workers.any_of(db, workflow_id)),
     )

@@ -80,23 +80,23 @@ def sacct(job_ids: Sequence[object], names: Sequence[str] = (), since: float | N
     return "".join(parts)
 
 
-def sinfo() -> str:
+def sinfo(timeout_s: float = TIMEOUT_S) -> str:
     """Ask for the kinds of nodes of each partition: CPUs, memory, time limit, GPUs, count, state, features.
 
     Raises Unavailable.
     """
     argv = ["sinfo", "--exact", f"--format={FIELD.join(_PARTITIONS.split())}"]
-    return _proven(argv, _run(argv, TIMEOUT_S), "PARTITION")
+    return _proven(argv, _run(argv, timeout_s), "PARTITION")
 
 
-def partitions() -> str:
+def partitions(timeout_s: float = TIMEOUT_S) -> str:
     """Ask for the limits of each partition. Raises Unavailable."""
-    return _said(["scontrol", "--oneliner", "show", "partition"])
+    return _said(["scontrol", "--oneliner", "show", "partition"], timeout_s)
 
 
-def nodes() -> str:
+def nodes(timeout_s: float = TIMEOUT_S) -> str:
     """Ask what each node has and what Slurm keeps of it. Raises Unavailable."""
-    return _said(["scontrol", "--oneliner", "show", "node"])
+    return _said(["scontrol", "--oneliner", "show", "node"], timeout_s)
 
 
 def job(job_id: object) -> str:
@@ -108,9 +108,9 @@ def job(job_id: object) -> str:
     return _checked(argv, answer)
 
 
-def config() -> str:
+def config(timeout_s: float = TIMEOUT_S) -> str:
     """Ask for the controller's configuration. Raises Unavailable."""
-    return _said(["scontrol", "show", "config"])
+    return _said(["scontrol", "show", "config"], timeout_s)
 
 
 def default_account() -> str | None:
@@ -183,8 +183,8 @@ def _moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%dT%H:%M:%S")  # noqa: DTZ006  sacct reads local time
 
 
-def _said(argv: list[str]) -> str:
-    return _checked(argv, _run(argv, TIMEOUT_S))
+def _said(argv: list[str], timeout_s: float = TIMEOUT_S) -> str:
+    return _checked(argv, _run(argv, timeout_s))
 
 
 def _run(argv: list[str], timeout_s: float) -> Answer:

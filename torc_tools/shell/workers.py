@@ -31,6 +31,12 @@ def gone(db: sqlite3.Connection, workflow_id: int) -> set[str]:
     return {row["name"] for row in rows if row["ended_at"] or (not row["is_in_slurm"] and _dead(row))}
 
 
+def any_of(db: sqlite3.Connection, workflow_id: int) -> bool:
+    """Say whether a worker was ever heard of in a workflow."""
+    query = "SELECT EXISTS (SELECT 1 FROM worker WHERE workflow_id = ?)"
+    return bool(db.execute(query, (workflow_id,)).fetchone()[0])
+
+
 def killed(db: sqlite3.Connection, workflow_id: int) -> list[str]:
     """Give the names of the workers of this machine that died without a word, and are not buried yet."""
     rows = db.execute(f"{_WORKERS} AND w.ended_at IS NULL", (workflow_id,))
