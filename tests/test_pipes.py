@@ -62,6 +62,7 @@ CALLS = {
     "torc-jobs": Call(("1",)),
     "torc-recover": Call(("1", "--dry-run"), status=GAVE_UP),
     "torc-regenerate": Call(("--profile=kestrel", "--account=proj"), line(RESET), "reset"),
+    "torc-report": Call(("1", "--include-failed")),
     "torc-reset": Call((), line(APPLIED), "applied"),
     "torc-results": Call(("1",)),
     "torc-run": Call(("-c", "true")),

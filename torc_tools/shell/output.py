@@ -21,7 +21,7 @@ def emit(records: Iterable[Record], args: argparse.Namespace, columns: Sequence[
 
     `columns` are the keys that a table shows; without them it shows those of the first record.
     """
-    kept = _limited(_where(records, args.where), getattr(args, "limit", None))
+    kept = _limited(where(records, args.where), getattr(args, "limit", None))
     chosen = _queried(kept, args.query)
     kind = args.format or ("table" if terminal() else "jsonl")
     lines = kind == "jsonl" and not args.query
@@ -49,7 +49,8 @@ def terminal() -> bool:
     return sys.stdout is not None and sys.stdout.isatty()
 
 
-def _where(records: Iterable[Record], expression: str | None) -> Iterable[Record]:
+def where(records: Iterable[Record], expression: str | None) -> Iterable[Record]:
+    """Give the records for which a JMESPath expression is true (None: all), and the frame around them."""
     return _matching(records, compiled_expression(expression)) if expression else records
 
 

@@ -1,0 +1,111 @@
+"""torc-report: which results used more than they had been given, as records, as torc's JSON, as a table."""
+
+import argparse
+import math
+import sqlite3
+from collections.abc import Iterable, Iterator
+
+import orjson
+
+from torc_tools import exits, units
+from torc_tools.core import utilization
+from torc_tools.flows import looking
+from torc_tools.records import Record, framed
+from torc_tools.shell import output, stream
+from torc_tools.shell.utilization import Chosen
+
+_FAILED = ("job_id", "job_name", "status", "code", "cause", "certainty", "time", "peak", "memory", "runtime")
+_CSV = (
+    "type", *utilization.VIOLATION, "run_id", "attempt_id", "status", "return_code", "cause", "certainty",
+    "exec_time_s", "peak_memory_bytes", "peak_cpu_percent", "configured_memory", "configured_runtime",
+    "configured_cpus", "likely_oom", "likely_timeout", "likely_cpu_violation", "likely_runtime_violation",
+)  # fmt: skip
+
+
+def percent(text: str) -> float:
+    """Read a percentage from 0 on for argparse."""
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"not a percentage from 0 on: '{text[:80]}'")
+    return value
+
+
+def violations(args: argparse.Namespace, prog: str, db: sqlite3.Connection) -> int:
+    """Write the report of a workflow as the options say; give the exit status."""
+    chosen = Chosen(db, args.workflow_id, args.run_id, failed=args.include_failed)
+    found = _violations(args, chosen)
+    if args.format == "json" and not args.query:
+        return _seed(args, chosen, found)
+    if looking.for_people(args):
+        return _for_people(args, chosen, found)
+    return output.emit(framed(prog, args.workflow_id, found), args, _CSV if args.include_failed else _CSV[1:7])
+
+
+def _violations(args: argparse.Namespace, chosen: Chosen) -> Iterator[Record]:
+    """Give the `violation` records of each result, and behind them the `resource_violation` of one that failed."""
+    for result in chosen.results(everything=args.all):
+        yield from utilization.violations(result, args.min_over_utilization, everything=args.all)
+        if result["status"] != "completed":
+            yield utilization.failure(result)
+
+
+def _seed(args: argparse.Namespace, chosen: Chosen, found: Iterable[Record]) -> int:
+    """Write the one object that torc writes; rows are held as text, which is a third of what they take as objects."""
+    over, rows, failures = 0, [], []
+    for record in output.where(found, args.where):
+        if record["type"] == "violation":
+            over += record["is_over"]
+            rows.append(_nested(utilization.seed_violation(record)))
+        else:
+            failures.append(_nested(utilization.seed_failure(record)))
+    report = {
+        "workflow_id": args.workflow_id,
+        "run_id": args.run_id,
+        "total_results": chosen.total(),
+        "over_utilization_count": over,
+        "violations": rows,
+    }
+    if args.include_failed:
+        report |= {"resource_violations_count": len(failures), "resource_violations": failures}
+    stream.stdout().write(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    stream.stdout().flush()
+    return exits.EMPTY if args.exit_status and not (rows or failures) else exits.OK
+
+
+def _nested(record: Record) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps(record, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    "))
+
+
+def _for_people(args: argparse.Namespace, chosen: Chosen, found: Iterable[Record]) -> int:
+    """Write one table, or with failed results two, and how many results they are about."""
+    kept = list(output.where(found, args.where))
+    rows = [record for record in kept if record["type"] == "violation"]
+    failures = [_texts(record) for record in kept if record["type"] == "resource_violation"]
+    for part, columns in ((rows, utilization.VIOLATION), (failures, _FAILED)):
+        if part:
+            output.emit(part, args, columns)
+            output.text([""])
+    over = sum(record["is_over"] for record in rows)
+    lines = [f"{chosen.total()} results, {over} times more used than asked for"]
+    if args.include_failed:
+        lines[0] += f", {len(failures)} failed"
+    if over:
+        lines.append(f"What would fit: torc-report --usage {args.workflow_id}")
+    output.text(lines)
+    return exits.EMPTY if args.exit_status and not kept else exits.OK
+
+
+def _texts(record: Record) -> Record:
+    """Add what a table shows of a failed result: the columns of torc-diagnose."""
+    ran = record["exec_time_s"]
+    return {
+        **record,
+        "code": record["return_code"],
+        "time": None if ran is None else units.human_seconds(ran),
+        "peak": record["peak_memory_formatted"],
+        "memory": record["configured_memory"],
+        "runtime": record["configured_runtime"],
+    }
