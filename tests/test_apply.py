@@ -300,6 +300,58 @@ def test_exactly_what_is_asked_happens_and_only_to_the_jobs_that_are_named(made)
     assert "\n".join(db.iterdump()) == whole
 
 
+def cpus_of(path: Path) -> dict[int, int]:
+    query = "SELECT job_id, r.num_cpus FROM job JOIN resource_requirements r USING (resource_requirements_id)"
+    return dict(execute(path, query))
+
+
+def test_cpus_are_changed_where_they_stand_or_in_a_copy(torc, store_file) -> None:
+    plan = [
+        {"type": "adjustment", "job_ids": [2], "original_cpus": 1, "new_cpus": 3},
+        {"type": "adjustment", "job_ids": [3], "new_cpus": 2, "new_memory": "2g"},
+        {"type": "adjustment", "job_ids": [6], "new_cpus": 4},
+    ]
+    done = torc("apply", input=b"\n".join(map(orjson.dumps, plan)))
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert cpus_of(store_file) == {1: 1, 2: 3, 3: 2, 4: 1, 5: 1, 6: 4}
+    assert requests(store_file)[3] == [2 * GIB, 60]
+    applied = [each for each in lines(done.stdout) if each["type"] == "applied"]
+    shown = [(each["cpu_adjusted"], each["original_cpus"], each["new_cpus"], each["copied"]) for each in applied]
+    assert shown == [(True, 1, 3, False), (True, 1, 2, True), (True, 1, 4, True)]
+    (changed,) = execute(store_file, "SELECT before, after FROM change WHERE subject_id = 2 AND before != 'null'")
+    assert (orjson.loads(changed[0])["num_cpus"], orjson.loads(changed[1])["num_cpus"]) == (1, 3)
+    once = dump(store_file)
+    again = torc("apply", input=b"\n".join(map(orjson.dumps, plan)))
+    assert [each["already"] for each in lines(again.stdout) if each["type"] == "applied"] == [True] * 3
+    assert dump(store_file) == once
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ({"original_cpus": 2, "new_cpus": 4}, b"job 2: refused: planned from 2 CPUs, the store has 1"),
+        ({"new_cpus": 0}, b"adjustment: 'new_cpus' is 0, not a number of CPUs"),
+        ({"new_cpus": 2**31}, b"adjustment: 'new_cpus' is 2147483648, not a number of CPUs"),
+        ({"new_cpus": "2"}, b"adjustment: 'new_cpus' is '2', expected an integer"),
+    ],
+)
+def test_cpus_that_do_not_fit_are_refused(torc, store_file, fields, why) -> None:
+    before = dump(store_file)
+    done = torc("apply", input=orjson.dumps({"type": "adjustment", "job_ids": [2], **fields}))
+    assert done.returncode == 65
+    assert why in done.stderr
+    assert dump(store_file) == before
+
+
+def test_cpus_fall_only_where_that_is_meant(torc, store_file) -> None:
+    execute(store_file, "UPDATE resource_requirements SET num_cpus = 8 WHERE resource_requirements_id = 2")
+    done = torc("apply", input=orjson.dumps({"type": "adjustment", "job_ids": [2], "new_cpus": 2}))
+    assert b"refused: CPUs would fall from 8 to 2" in done.stderr
+    fall = {"type": "adjustment", "job_ids": [2], "new_cpus": 2, "direction": "downscale"}
+    assert torc("apply", input=orjson.dumps(fall)).returncode == 0
+    assert cpus_of(store_file)[2] == 2
+
+
 @given(st.integers(1, 9), st.sampled_from([0, 1, 2, 3]))
 def test_an_attempt_or_value_that_moved_on_is_refused(job_id: int, field: int) -> None:
     life = Life(1, "j", 2, 3, 5, GIB, 60)

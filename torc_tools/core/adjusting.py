@@ -12,6 +12,7 @@ from torc_tools.exits import DATA, Failure
 from torc_tools.records import Record, may, need, need_ids
 
 ACTIONS = ("adjust", "retry", "hold")
+MOST_CPUS = 2**31 - 1
 
 
 class Life(NamedTuple):
@@ -24,18 +25,20 @@ class Life(NamedTuple):
     row: int | None
     memory: int | None
     runtime: int | None
+    cpus: int | None = None
 
 
 class Wish(NamedTuple):
-    """One adjustment for one job, read: new values in bytes and seconds, None where nothing is asked."""
+    """One adjustment for one job, read: new values in bytes, seconds and CPUs, None where nothing is asked."""
 
     job_id: int
     memory: int | None
     runtime: int | None
     record: Record
+    cpus: int | None = None
 
 
-Key = tuple[int | None, int | None, int | None]  # requirement row, new memory, new runtime
+Key = tuple[int | None, int | None, int | None, int | None]  # requirement row, new memory, new runtime, new CPUs
 
 
 def check(record: Record) -> None:
@@ -52,7 +55,8 @@ def check(record: Record) -> None:
     for key, parse in (("original_memory", units.parse_memory), ("original_runtime", units.parse_duration)):
         if may(record, key, str) is not None:
             parse(record[key])
-    if action == "adjust" and memory is None and runtime is None:
+    _original_cpus(record)
+    if action == "adjust" and memory is None and runtime is None and _new_cpus(record) is None:
         need(record, "new_memory", str)
     may(record, "because", dict)
 
@@ -61,7 +65,8 @@ def wishes(record: Record) -> list[Wish]:
     """Give what a checked `adjustment` asks for, job by job."""
     acts = record.get("action") != "retry"
     memory, runtime = (_new_memory(record), _new_runtime(record)) if acts else (None, None)
-    return [Wish(job_id, memory, runtime, record) for job_id in record["job_ids"]]
+    cpus = _new_cpus(record) if acts else None
+    return [Wish(job_id, memory, runtime, record, cpus) for job_id in record["job_ids"]]
 
 
 def refusal(wish: Wish, life: Life | None, *, named: bool = False) -> str | None:
@@ -87,18 +92,20 @@ def refusal(wish: Wish, life: Life | None, *, named: bool = False) -> str | None
 
 def fulfilled(wish: Wish, life: Life) -> bool:
     """Say whether the store already holds what a wish asks for; a plain retry asks for nothing."""
-    asked = [pair for pair in ((wish.memory, life.memory), (wish.runtime, life.runtime)) if pair[0] is not None]
+    pairs = (wish.memory, life.memory), (wish.runtime, life.runtime), (wish.cpus, _had_cpus(life))
+    asked = [pair for pair in pairs if pair[0] is not None]
     return bool(asked) and all(want == have for want, have in asked)
 
 
 def for_people(record: Record) -> Record:
-    """Add to an adjustment (or an applied one) what a table shows: job, name, memory '8g -> 12g', runtime."""
+    """Add to an adjustment (or an applied one) what a table shows: job, name, memory '8g -> 12g', runtime, cpus."""
     return {
         **record,
         "job": ", ".join(map(str, record.get("job_ids") or ())),
         "name": ", ".join(str(name) for name in record.get("job_names") or () if name is not None) or None,
         "memory": _arrow(record, "memory"),
         "runtime": _arrow(record, "runtime"),
+        "cpus": _arrow(record, "cpus"),
     }
 
 
@@ -136,12 +143,13 @@ class Plan:
     def _grant(self, wish: Wish, life: Life) -> None:
         already = fulfilled(wish, life)
         self.out.append(_applied(wish, self.before[wish.job_id], already))
-        if not already and (wish.memory, wish.runtime) != (None, None):
+        if not already and (wish.memory, wish.runtime, wish.cpus) != (None, None, None):
             memory = life.memory if wish.memory is None else wish.memory
             runtime = life.runtime if wish.runtime is None else wish.runtime
-            self.granted[wish.job_id] = (life.row, memory, runtime)
+            cpus = life.cpus if wish.cpus is None else wish.cpus
+            self.granted[wish.job_id] = (life.row, memory, runtime, cpus)
             self.why[wish.job_id] = wish.record.get("because") or {}
-            self._lives[wish.job_id] = life._replace(memory=memory, runtime=runtime)
+            self._lives[wish.job_id] = life._replace(memory=memory, runtime=runtime, cpus=cpus)
 
     def groups(self, users: Mapping[int, int]) -> list[tuple[Key, list[int], bool]]:
         """Give (row and new values, jobs, copy): jobs that share both; copy where others use the row as well.
@@ -173,7 +181,7 @@ def _applied(wish: Wish, life: Life, already: bool) -> Record:
         "type": "applied",
         **{key: value for key, value in record.items() if key != "type"},
         "workflow_id": life.workflow_id,
-        "action": "adjust" if grows or lasts else "retry",
+        "action": "adjust" if grows or lasts or wish.cpus is not None else "retry",
         "job_ids": [wish.job_id],
         "job_names": [life.job_name],
         "run_id": record.get("run_id") or life.run_id,
@@ -187,6 +195,7 @@ def _applied(wish: Wish, life: Life, already: bool) -> Record:
         "original_runtime": record.get("original_runtime")
         or (_text(units.format_duration, life.runtime) if lasts else None),
         "new_runtime": record.get("new_runtime") if lasts else None,
+        **_applied_cpus(wish, life),
         "previous_resource_requirements_id": life.row,
         "resource_requirements_id": life.row,
         "copied": False,
@@ -194,6 +203,18 @@ def _applied(wish: Wish, life: Life, already: bool) -> Record:
         "change_ids": [],
         "dry_run": False,
     }
+
+
+def _applied_cpus(wish: Wish, life: Life) -> Record:
+    """Give the fields about CPUs: none where the adjustment says nothing of them."""
+    if wish.cpus is None:
+        return {"cpu_adjusted": False} if "cpu_adjusted" in wish.record else {}
+    before = wish.record.get("original_cpus") or _had_cpus(life)
+    return {"cpu_adjusted": True, "original_cpus": before, "new_cpus": wish.cpus}
+
+
+def _had_cpus(life: Life) -> int:
+    return life.cpus or 1  # a job without a requirement gets one
 
 
 def _text(write: Callable[[int], str], value: int | None) -> str | None:
@@ -211,6 +232,8 @@ def _moved(wish: Wish, life: Life) -> str | None:
         before = units.parse_duration(record["original_runtime"])
         if before != life.runtime:
             return f"planned from runtime {record['original_runtime']}, the store has {_runtime(life.runtime)}"
+    if wish.cpus is not None and _original_cpus(record) not in (None, _had_cpus(life)):
+        return f"planned from {record['original_cpus']} CPUs, the store has {_had_cpus(life)}"
     return None
 
 
@@ -222,6 +245,8 @@ def _falls(wish: Wish, life: Life) -> str | None:
         return f"memory would fall from {_memory(life.memory)} to {_memory(wish.memory)}"
     if wish.runtime is not None and life.runtime is not None and wish.runtime < life.runtime:
         return f"runtime would fall from {_runtime(life.runtime)} to {_runtime(wish.runtime)}"
+    if wish.cpus is not None and wish.cpus < _had_cpus(life):
+        return f"CPUs would fall from {_had_cpus(life)} to {wish.cpus}"
     return None
 
 
@@ -246,3 +271,18 @@ def _new_memory(record: Record) -> int | None:
 def _new_runtime(record: Record) -> int | None:
     text = may(record, "new_runtime", str)
     return None if text is None else units.parse_duration(text)
+
+
+def _new_cpus(record: Record) -> int | None:
+    return _cpus(record, "new_cpus")
+
+
+def _original_cpus(record: Record) -> int | None:
+    return _cpus(record, "original_cpus")
+
+
+def _cpus(record: Record, key: str) -> int | None:
+    value = may(record, key, int)
+    if value is not None and not 0 < value <= MOST_CPUS:
+        raise Failure(DATA, f"adjustment: '{key}' is {value}, not a number of CPUs")
+    return None if value is None else int(value)

@@ -70,12 +70,14 @@ class _Ledger:
 
     def _copy(self, key: Key, job_ids: list[int]) -> None:
         """Give some jobs a row of their own; the old one stays as it is."""
-        row, memory, runtime = key
+        row, memory, runtime, cpus = key
         workflow_id = self._plan.before[job_ids[0]].workflow_id
         name = self._name(workflow_id, row, job_ids[0])
-        made = requirements.copy(self._db, workflow_id, row, name, (memory, runtime))
+        made = requirements.copy(self._db, workflow_id, row, name, (memory, runtime, cpus))
         requirements.point(self._db, job_ids, made)
         after = {"name": name, "copy_of": row, "memory_bytes": memory, "runtime_s": runtime}
+        if cpus != self._plan.before[job_ids[0]].cpus:
+            after["num_cpus"] = cpus
         self._note(job_ids, "resource_requirements", made, None, after)
         for job_id in job_ids:
             moved = {"resource_requirements_id": row}, {"resource_requirements_id": made}
@@ -84,11 +86,14 @@ class _Ledger:
 
     def _change(self, key: Key, job_ids: list[int]) -> None:
         """Change a row where it stands: every job that uses it is among `job_ids`."""
-        row, memory, runtime = int(key[0] or 0), key[1], key[2]
+        row, memory, runtime, cpus = int(key[0] or 0), *key[1:]
         life = self._plan.before[job_ids[0]]
-        requirements.change(self._db, row, memory, runtime)
+        requirements.change(self._db, row, memory, runtime, cpus or 1)
         before = {"memory_bytes": life.memory, "runtime_s": life.runtime}
-        self._note(job_ids, "resource_requirements", row, before, {"memory_bytes": memory, "runtime_s": runtime})
+        after = {"memory_bytes": memory, "runtime_s": runtime}
+        if cpus != life.cpus:
+            before["num_cpus"], after["num_cpus"] = life.cpus, cpus
+        self._note(job_ids, "resource_requirements", row, before, after)
 
     def _name(self, workflow_id: int, row: int | None, job_id: int) -> str:
         """Name a copy, apart from every name of the workflow."""

@@ -28,7 +28,7 @@ def resize(db: sqlite3.Connection, row: int, values: Mapping[str, Any]) -> None:
 
 def copy(db: sqlite3.Connection, workflow_id: int, row: int | None, name: str, values: Mapping[str, Any]) -> int:
     """Make a copy of a row (None: a new row) with other sizes; give its id."""
-    made = requirements.copy(db, workflow_id, row, name, (values["memory_bytes"], values["runtime_s"]))
+    made = requirements.copy(db, workflow_id, row, name, (values["memory_bytes"], values["runtime_s"], None))
     resize(db, made, values)
     return made
 

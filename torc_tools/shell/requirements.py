@@ -10,10 +10,11 @@ import orjson
 
 
 def lives(db: sqlite3.Connection, job_ids: Iterable[int]) -> Iterable[sqlite3.Row]:
-    """Give job_id, workflow_id, job_name, run_id, attempt_id, row, memory, runtime of those jobs that exist."""
+    """Give job_id, workflow_id, job_name, run_id, attempt_id, row, memory, runtime, cpus of those jobs that exist."""
     return db.execute(
         "SELECT j.job_id, j.workflow_id, j.name AS job_name, j.run_id, j.attempt_id, j.resource_requirements_id AS row,"
-        " r.memory_bytes AS memory, r.runtime_s AS runtime FROM json_each(?) e CROSS JOIN job j ON j.job_id = e.value"
+        " r.memory_bytes AS memory, r.runtime_s AS runtime, r.num_cpus AS cpus"
+        " FROM json_each(?) e CROSS JOIN job j ON j.job_id = e.value"
         " LEFT JOIN resource_requirements r ON r.resource_requirements_id = j.resource_requirements_id",
         (orjson.dumps(list(job_ids)).decode(),),
     )
@@ -36,28 +37,38 @@ def names(db: sqlite3.Connection, workflow_id: int) -> dict[int, str]:
     return dict(db.execute(query, (workflow_id,)).fetchall())
 
 
-def change(db: sqlite3.Connection, row: int, memory: int | None, runtime: int | None) -> None:
+def change(db: sqlite3.Connection, row: int, memory: int | None, runtime: int | None, cpus: int) -> None:
     """Set the limits of a row where it stands."""
     db.execute(
-        "UPDATE resource_requirements SET memory_bytes = ?, runtime_s = ? WHERE resource_requirements_id = ?",
-        (memory, runtime, row),
+        "UPDATE resource_requirements SET memory_bytes = ?, runtime_s = ?, num_cpus = ?"
+        " WHERE resource_requirements_id = ?",
+        (memory, runtime, cpus, row),
     )
 
 
 def copy(
-    db: sqlite3.Connection, workflow_id: int, row: int | None, name: str, limits: tuple[int | None, int | None]
+    db: sqlite3.Connection,
+    workflow_id: int,
+    row: int | None,
+    name: str,
+    limits: tuple[int | None, int | None, int | None],
 ) -> int:
-    """Make a copy of a row (None: of a row with nothing but one CPU) with other limits; give its id."""
+    """Make a copy of a row (None: of a row with nothing but one CPU) with other limits; give its id.
+
+    `limits` are memory, runtime and CPUs; None for the CPUs: those of the row.
+    """
     columns = "workflow_id, name, num_cpus, num_gpus, num_nodes, memory_bytes, runtime_s"
+    memory, runtime, cpus = limits
     if row is None:
-        query = f"INSERT INTO resource_requirements ({columns}) VALUES (?, ?, 1, 0, 1, ?, ?)"
-        made = db.execute(query, (workflow_id, name, *limits))
+        query = f"INSERT INTO resource_requirements ({columns}) VALUES (?, ?, ?, 0, 1, ?, ?)"
+        made = db.execute(query, (workflow_id, name, cpus or 1, memory, runtime))
     else:
         query = (
-            f"INSERT INTO resource_requirements ({columns}) SELECT workflow_id, ?, num_cpus, num_gpus, num_nodes, ?, ?"
+            f"INSERT INTO resource_requirements ({columns})"
+            " SELECT workflow_id, ?, coalesce(?, num_cpus), num_gpus, num_nodes, ?, ?"
             " FROM resource_requirements WHERE resource_requirements_id = ?"
         )
-        made = db.execute(query, (name, *limits, row))
+        made = db.execute(query, (name, cpus, memory, runtime, row))
     return int(made.lastrowid or 0)
 
 
