@@ -62,7 +62,7 @@ class Desk:
         self.series = self._series() if policy.series else None
 
     def _series(self) -> Series:
-        return Series(series.path(self.output_dir, self.workflow["workflow_id"], self.workflow["run_id"]))
+        return Series(series.path(self.output_dir, self.workflow["workflow_id"], self.workflow["run_id"], os.environ))
 
     def job_env(self, job: Record, attempt_id: int, gpus: list[str]) -> dict[str, str]:
         """Give the environment of one attempt; the job's own settings win over the workflow's, ours over both."""

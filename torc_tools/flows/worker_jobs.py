@@ -63,6 +63,8 @@ class Attempt:
         desk.loop.child(self.pid, self._over)
         start = launch.start_ticks(self.pid, before)
         desk.log.write(self._event("started", self.started_at, pid=self.pid, pid_start=start))
+        if desk.series is not None:
+            desk.series.begin(job, self.attempt_id, self.started_at)
         self._watch()
 
     def _launch(self, command: str, env: dict[str, str]) -> int:
@@ -142,8 +144,8 @@ class Attempt:
         now = time.monotonic()
         self.usage.sample(now, *taken)
         if self.desk.series is not None and taken.num_processes:
-            cpu = self.usage.last_cpu_percent
-            self.desk.series.add(self.job["job_id"], self.job["job_name"], cpu, *taken[1:])
+            attempt = (self.job["job_id"], self.attempt_id)
+            self.desk.series.add(attempt, self.usage.last_cpu_percent, *taken[1:])
         age = now - self._began
         young = next((look for look in FIRST_LOOKS_S if look > age), None)
         interval = self.desk.policy.interval_s
