@@ -16,7 +16,7 @@ ALLOWED = {
     "commands": {"ground", "core", "shell", "flows"},
 }
 PURE = {  # what core may take from the standard library: nothing that sees clock, file, environment or process
-    "bisect", "collections", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions",
+    "array", "base64", "bisect", "collections", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions",
     "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "shlex", "string",
     "textwrap", "typing", "unicodedata",
 }  # fmt: skip

@@ -1,0 +1,63 @@
+"""The figures of all jobs over time: the highest as lines, all of them as a band."""
+
+from collections.abc import Sequence
+
+from torc_tools.core import downsampling, plotting, tracks
+from torc_tools.core.plotting import Figure
+from torc_tools.core.tracks import Track
+
+TOP = 20  # lines that a person can still tell apart
+_LEVELS = 3  # different requests that are drawn
+_COLUMNS = 400  # of the band of all jobs
+_PERCENTS = (10, 50, 90)
+_BAND = "rgba(127,136,148,0.28)"
+
+
+def figure(members: Sequence[Track], what: str) -> Figure:
+    """Draw one line for each of the TOP with the highest peak of `what` (memory or cpu), and the band of all."""
+    ordered = sorted(members, key=lambda each: -(tracks.used(each, what).peak or 0))
+    top = sorted(ordered[:TOP], key=lambda each: (each.job_id, each.attempt_id))
+    longest = max(each.duration_s for each in members)
+    per_s, time_name = plotting.time_unit(longest)
+    asked = {value for each in members if (value := tracks.asked(each, what)) is not None}
+    peaks = [tracks.used(each, what).peak for each in members]
+    few = sorted(asked) if len(asked) <= _LEVELS else []
+    factor, unit = plotting.size_unit([*peaks, *few]) if what == "memory" else (1, "%")
+    data = _band(members, what, longest, (per_s, factor, unit)) if len(members) > TOP else []
+    colours = plotting.COLOURS
+    for number, (each, name) in enumerate(zip(top, tracks.job_labels(top), strict=True)):
+        curve = tracks.used(each, what)
+        style: Figure = {"colour": colours[number % len(colours)], "dash": "solid" if number < len(colours) else "dot"}
+        xy = plotting.numbers(curve.times, per_s), plotting.numbers(curve.values, factor)
+        data.append(plotting.line(plotting.label(name), *xy, points=len(curve.times), unit=unit, **style))
+    for value in few:
+        name = f"Requested {value * factor:,.{2 if unit == 'GB' else 0}f} {unit}"
+        data.append(plotting.level(name, value * factor, longest * per_s or 1, unit=unit, colour=plotting.ASKED))
+    title = f"{'Memory' if what == 'memory' else 'CPU'} Usage - All Jobs"
+    if len(members) > TOP:
+        title += f" (the {TOP} highest of {len(members):,})"
+    axis = {"title": {"text": f"Memory ({unit})" if what == "memory" else "CPU (%)"}, "rangemode": "tozero"}
+    legend = {"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top"}
+    x_title = f"Time since the start of each job ({time_name})"
+    return {"data": data, "layout": plotting.layout(title, x_title, yaxis=axis, hovermode="closest", legend=legend)}
+
+
+def _band(members: Sequence[Track], what: str, longest: float, scale: tuple[float, float, str]) -> list[Figure]:
+    """Draw where 80 of 100 attempts are that run so long, and their median."""
+    per_s, factor, unit = scale
+    width = (longest or 1) / _COLUMNS
+    rows = [downsampling.columns(*tracks.used(each, what)[:2], width, _COLUMNS + 1) for each in members]
+    low, middle, high = downsampling.bands(rows, _PERCENTS)
+    x = plotting.numbers((number * width for number in range(_COLUMNS + 1)), per_s)
+    none = "rgba(0,0,0,0)"
+    group: Figure = {"legendgroup": "band", "points": 999, "unit": unit}
+    grey, hidden = plotting.COLOURS[9], {"showlegend": False, "hoverinfo": "skip"}
+    return [
+        plotting.line("p10", x, plotting.numbers(low, factor), colour=none, **hidden, **group),
+        plotting.line(
+            f"10 to 90 % of all {len(members):,}", x, plotting.numbers(high, factor),
+            colour=none, fill="tonexty", fillcolor=_BAND, **group,
+        ),
+        plotting.line(f"Median of all {len(members):,}", x, plotting.numbers(middle, factor), colour=grey, width=2.5,
+                      points=999, unit=unit),
+    ]  # fmt: skip
