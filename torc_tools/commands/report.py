@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from torc_tools.flows import looking, reporting
+from torc_tools.flows import looking, reporting, reporting_usage
 from torc_tools.shell import options, stream
 
 PROG = "torc-report"
@@ -20,18 +20,21 @@ def parser() -> argparse.ArgumentParser:
         "--min-over-utilization",
         metavar="PERCENT",
         type=reporting.percent,
-        default=1.0,
         help="leave out what was over by less (default 1)",
     )
+    made.add_argument("--usage", action="store_true", help="what the jobs of each requirement used, and what would fit")
     options.add_source(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Write `violation` and, with --include-failed, `resource_violation` records."""
-    args = parser().parse_args(argv)
+    """Write `violation` and, with --include-failed, `resource_violation` records; with --usage `requirement_usage`."""
+    made = parser()
+    args = made.parse_args(argv)
+    if args.usage and (args.all or args.min_over_utilization is not None):
+        made.error("--usage is about requirements: --all and --min-over-utilization do not go with it")
     db = looking.at_workflow(args, args.workflow_id)
-    return reporting.violations(args, PROG, db)
+    return reporting_usage.show(args, PROG, db) if args.usage else reporting.show(args, PROG, db)
 
 
 def run() -> None:

@@ -1,4 +1,4 @@
-"""torc-report: which results used more than they had been given, as records, as torc's JSON, as a table."""
+"""torc-report: which results used more than they had been given: records, torc's JSON, or a table."""
 
 import argparse
 import math
@@ -14,6 +14,7 @@ from torc_tools.records import Record, framed
 from torc_tools.shell import output, stream
 from torc_tools.shell.utilization import Chosen
 
+LEAST_PERCENT = 1.0  # as torc: what a sample more or less can make
 _FAILED = ("job_id", "job_name", "status", "code", "cause", "certainty", "time", "peak", "memory", "runtime")
 _CSV = (
     "type", *utilization.VIOLATION, "run_id", "attempt_id", "status", "return_code", "cause", "certainty",
@@ -33,7 +34,7 @@ def percent(text: str) -> float:
     return value
 
 
-def violations(args: argparse.Namespace, prog: str, db: sqlite3.Connection) -> int:
+def show(args: argparse.Namespace, prog: str, db: sqlite3.Connection) -> int:
     """Write the report of a workflow as the options say; give the exit status."""
     chosen = Chosen(db, args.workflow_id, args.run_id, failed=args.include_failed)
     found = _violations(args, chosen)
@@ -46,8 +47,9 @@ def violations(args: argparse.Namespace, prog: str, db: sqlite3.Connection) -> i
 
 def _violations(args: argparse.Namespace, chosen: Chosen) -> Iterator[Record]:
     """Give the `violation` records of each result, and behind them the `resource_violation` of one that failed."""
+    least = LEAST_PERCENT if args.min_over_utilization is None else args.min_over_utilization
     for result in chosen.results(everything=args.all):
-        yield from utilization.violations(result, args.min_over_utilization, everything=args.all)
+        yield from utilization.violations(result, least, everything=args.all)
         if result["status"] != "completed":
             yield utilization.failure(result)
 

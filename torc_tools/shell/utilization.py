@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Any
 
 import orjson
 
@@ -18,6 +19,14 @@ _LATEST = """t.workflow_id = :workflow AND t.status IN ({states}) AND (:run IS N
         AND (x.run_id = t.run_id AND x.attempt_id > t.attempt_id OR x.run_id > t.run_id AND :run IS NULL))"""
 _OVER = """(t.peak_memory_bytes > t.memory_bytes OR t.peak_cpu_percent > 100 * t.num_cpus
     OR t.exec_time_s > t.runtime_s)"""
+_REQUIREMENTS = """SELECT r.resource_requirements_id, r.name, r.num_cpus, r.memory_bytes, r.runtime_s, j.jobs
+FROM (SELECT resource_requirements_id, count(*) AS jobs FROM job WHERE workflow_id = ? GROUP BY 1) j
+    LEFT JOIN resource_requirements r USING (resource_requirements_id)
+ORDER BY j.resource_requirements_id IS NULL, j.resource_requirements_id"""
+_USED = """SELECT j.resource_requirements_id, t.status, t.job_id, j.name, t.peak_memory_bytes, t.peak_cpu_percent,
+    t.avg_cpu_percent, t.exec_time_s, t.memory_bytes, t.num_cpus
+FROM result t JOIN job j USING (job_id) WHERE {where}
+ORDER BY j.resource_requirements_id IS NULL, j.resource_requirements_id, t.job_id"""
 
 
 class Chosen:
@@ -46,6 +55,20 @@ class Chosen:
         query = f"""SELECT {_COLUMNS}, {facts} FROM result t JOIN job j USING (job_id)
             WHERE {wanted} AND {self._where} ORDER BY t.status, t.job_id, t.run_id"""
         return map(_record, self.db.execute(query, self._parameters))
+
+    def requirements(self) -> list[sqlite3.Row]:
+        """Give id, name, num_cpus, memory_bytes, runtime_s of each requirement that has jobs, and how many `jobs`.
+
+        Last come the jobs that ask for nothing, if there are any: all else of their row is None.
+        """
+        return self.db.execute(_REQUIREMENTS, (self._parameters["workflow"],)).fetchall()
+
+    def used(self) -> Iterator[tuple[Any, ...]]:
+        """Give requirement, status, job, name, peak memory, peak and mean CPU, time, and limits of memory and CPUs.
+
+        In the order of `requirements`, then of jobs.
+        """
+        return map(tuple, self.db.execute(_USED.format(where=self._where), self._parameters))
 
 
 def _record(row: sqlite3.Row) -> Record:
