@@ -55,6 +55,7 @@ GAVE_UP = frozenset({0, 1})
 CALLS = {
     "torc-apply": Call((), line(ADJUSTMENT), "adjustment"),
     "torc-cancel": Call(("1",)),
+    "torc-correct": Call(("1",)),
     "torc-create": Call(("-",), SPEC),
     "torc-diagnose": Call(("1",)),
     "torc-heuristics": Call((), line(DIAGNOSIS), "diagnosis"),

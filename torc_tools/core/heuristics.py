@@ -54,6 +54,11 @@ def adjust(diagnosis: Record, policy: Policy) -> Record:
     return _adjustment(diagnosis, cause, outcome)
 
 
+def memory_for(size: int, milli: int) -> int:
+    """Give the request for a use of `size` bytes: times the factor, rounded up to whole g, m or k."""
+    return units.round_up_memory(units.scale(size, milli))
+
+
 def _cause(diagnosis: Record) -> str:
     """Give the cause; a line written by hand may have likely_oom or likely_timeout instead."""
     cause = may(diagnosis, "cause", str)
@@ -98,7 +103,7 @@ def _memory(diagnosis: Record, policy: Policy) -> Outcome:
     if had is not None and now > had and peak <= now:
         return Outcome("retry", f"memory was raised since: {units.format_memory(had)} -> {units.format_memory(now)}")
     base = max(now, had or 0, peak)
-    grown = units.round_up_memory(units.scale(base, policy.memory_milli))
+    grown = memory_for(base, policy.memory_milli)
     wanted = grown if base * policy.memory_milli > now * 1000 else now
     outcome = Outcome("adjust")
     outcome.memory = min(wanted, policy.max_memory or MOST_MEMORY)

@@ -42,6 +42,11 @@ def failed(
     return (_pair(db, row) for row in db.execute(_LATEST, (orjson.dumps(ids).decode(),)))  # in the order of the ids
 
 
+def latest(db: sqlite3.Connection, job_ids: Sequence[int]) -> Iterator[tuple[Record, Record]]:
+    """Give the same of the latest attempt of some jobs, whatever state these are in, in the order of `job_ids`."""
+    return (_pair(db, row) for row in db.execute(_LATEST, (orjson.dumps(list(job_ids)).decode(),)))
+
+
 def _pair(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[Record, Record]:
     none = row["run_id"] is None  # the job was called failed, and no attempt of it is known
     facts = {} if none else orjson.loads(row["facts"])
