@@ -130,7 +130,7 @@ def test_where_the_kernel_lists_no_children_all_processes_are_looked_at(monkeypa
 
 
 def test_without_proc_psutil_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(procs, "_PROC", False)
+    monkeypatch.setattr(procs, "PROC", False)
     with subprocess.Popen(["bash", "-c", "sleep 60 & echo; wait"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()

@@ -131,7 +131,7 @@ def _with_step(attempt: Record, life: Life | None, step: Step, uid: int) -> Acco
         "accounting": "final",
     }
     if (step.max_rss_bytes or 0) > (attempt["peak_memory_bytes"] or 0):
-        facts["peak_source"] = "slurm"
+        facts["peak_source"], facts["peak_missing"] = "slurm", None
     return Account(facts, _columns(attempt, step), _stats(attempt, step), is_oom(step))
 
 

@@ -2,6 +2,11 @@
 
 from torc_tools.records import Record
 
+# why nobody knows the peak of memory
+TOO_SHORT = "too_short"  # it ended before it was looked at, and had no more than the kernel counts for any child
+NOT_MONITORED = "not_monitored"
+NOT_RUN = "not_run"
+NOT_SEEN = "not_seen"  # its processes are elsewhere
 WINDOW_S = 0.1  # CPU is compared over at least this time: the kernel counts it in hundredths of a second
 
 
@@ -28,12 +33,17 @@ class Usage:
         if size:
             self.peak_memory_bytes = max(size, self.peak_memory_bytes or 0)
 
-    def sample(self, at: float, cpu_s: float, memory_bytes: int, num_processes: int) -> None:
-        """Take in one sample: CPU seconds used so far, memory and number of processes now."""
+    def sample(
+        self, at: float, cpu_s: float, memory_bytes: int, num_processes: int, *, now_bytes: int | None = None
+    ) -> None:
+        """Take in one sample: CPU seconds used so far, memory and number of processes.
+
+        Memory is the most since the sample before; `now_bytes`, where it is less now, counts for the average.
+        """
         if not num_processes:
             return
         self.memory(memory_bytes)
-        self._memory += memory_bytes
+        self._memory += memory_bytes if now_bytes is None else now_bytes
         self._samples += 1
         self.peak_num_processes = max(num_processes, self.peak_num_processes or 0)
         since, before = self._mark
@@ -58,6 +68,7 @@ class Usage:
             "peak_cpu_percent": max(peaks) if peaks else None,
             "avg_cpu_percent": average,
             "peak_source": "kernel" if known else "sampled" if sampled else None,
+            "peak_missing": None if known or sampled else TOO_SHORT,
         }
 
 

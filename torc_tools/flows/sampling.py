@@ -41,7 +41,7 @@ class Measured:
         except OSError as error:
             status = 127 if isinstance(error, FileNotFoundError) else 126
             raise Failure(status, f"cannot run '{self._argv[0]}': {error.strerror}") from None
-        self._tree = trees.Tree(self._pid)
+        self._tree = trees.Tree.of_ours(self._pid)
         self._loop.child(self._pid, self._over)
         self._loop.later(min(self._interval, _EARLY_S[0]), self._look)
         while self._ended is None:
@@ -58,7 +58,6 @@ class Measured:
     def _look(self) -> None:
         if self._ended is not None:
             return
-        self._tree.orphans.update(pid for pid in trees.adopted() if pid != self._pid)
         now = time.monotonic()
         taken = self._tree.sample(self._usage.peak_memory_bytes or 0)
         self._usage.sample(now, *taken)
@@ -72,8 +71,7 @@ class Measured:
         self._loop.later(max(0.01, min(self._interval, early - age)), self._look)
 
     def _orphan_ended(self, pid: int, rusage: Any) -> None:
-        self._tree.orphans.discard(pid)
-        self._tree.lost_cpu_s += rusage.ru_utime + rusage.ru_stime
+        self._tree.ended(pid, rusage.ru_utime + rusage.ru_stime)
 
     def _over(self, exit_code: int, rusage: Any) -> None:
         exec_time = time.monotonic() - self._began

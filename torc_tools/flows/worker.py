@@ -112,6 +112,8 @@ class Worker:
         """Kill what is left in the group of a first process, while its number cannot belong to anyone else."""
         if pid in self.desk.loop.children():
             trees.kill_group(pid)
+        else:
+            self.desk.orphan_ends(pid)
 
     # starting
 

@@ -10,8 +10,10 @@ import orjson
 from torc_tools import exits, records
 from torc_tools.exits import Failure
 from torc_tools.flows.worker_manifest import Policy
+from torc_tools.flows.worker_ticks import Ticks
 from torc_tools.records import Record
 from torc_tools.shell import layout, series, trees
+from torc_tools.shell.census import Census
 from torc_tools.shell.events import EventFile
 from torc_tools.shell.launch import Shell
 from torc_tools.shell.loop import Loop
@@ -59,6 +61,9 @@ class Desk:
         self.env = _environment(workflow, self.output_dir)
         self.trees: dict[bytes, trees.Tree] = {}
         self.orphanage = trees.Orphanage(f"TORC_JOB_MARK={workflow['token']}.".encode())
+        self._ending: trees.Tree | None = None
+        self.census = Census()
+        self.ticks = Ticks(self)
         self.series = self._series() if policy.series else None
 
     def _series(self) -> Series:
@@ -88,9 +93,14 @@ class Desk:
         if over:
             trees.kill(over)
 
+    def orphan_ends(self, pid: int) -> None:
+        """Note whose an adopted process is that has ended and will be waited for."""
+        self._ending = self.census.tree_of(pid)
+
     def orphan_ended(self, pid: int, rusage: Any) -> None:
         """Note the end of an adopted process; its own children may have become ours by it: look for them then."""
-        self.orphanage.ended(pid, rusage.ru_utime + rusage.ru_stime)
+        self.orphanage.ended(pid, rusage.ru_utime + rusage.ru_stime, self._ending)
+        self._ending = None
 
 
 def close(desk: Desk, reason: str) -> None:

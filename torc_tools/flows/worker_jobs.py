@@ -8,14 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 from torc_tools import states
-from torc_tools.core import outcome
+from torc_tools.core import outcome, usage
 from torc_tools.core.usage import Usage
 from torc_tools.flows.worker_desk import Desk, after_lead
+from torc_tools.flows.worker_ticks import NEVER
 from torc_tools.records import Record
 from torc_tools.shell import launch, procs, trees
 
-MEMORY_LOOK_S = 0.25  # how often memory is compared with the limit
-FIRST_LOOKS_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # ages at which a young job is sampled, before the interval takes over
 _CANNOT_START, _NOT_FOUND = 126, 127
 
 Done = Callable[["Attempt", Record], None]
@@ -37,14 +36,16 @@ class Attempt:
         policy = desk.policy
         self._mode = {**policy.stdio, **policy.stdio_of.get(job["job_name"], {}), **(job["config"].get("stdio") or {})}
         self._out: launch.Output = launch.output(self._mode.get("mode", "separate"), desk.stem(job, attempt_id))
-        self._limit = job["memory_bytes"] if desk.policy.limit_memory else None
+        self.limit = job["memory_bytes"] if desk.policy.limit_memory else None
+        self.look_at = self.sample_at = NEVER
         self._shared_above = 0  # resident memory at which shared pages were found to make the difference
+        self._most = 0  # memory since the last sample
 
     def start(self) -> None:
         """Start the command; one that cannot be started has ended. Raises OSError where the machine is in the way."""
         job, desk = self.job, self.desk
-        self.started_at, self._began = time.time(), time.monotonic()
-        self.usage = Usage(self._began)
+        self.started_at, self.began = time.time(), time.monotonic()
+        self.usage = Usage(self.began)
         script = job["invocation_script"]
         command = f"{script} {job['command']}" if script else job["command"]
         env = desk.job_env(job, self.attempt_id, self.gpus)
@@ -73,7 +74,8 @@ class Attempt:
 
     def _grown(self) -> trees.Tree:
         """Give what the processes are seen by."""
-        return trees.Tree(self.pid)
+        watched = self.limit or self.desk.policy.monitor
+        return trees.Tree(self.pid, self.desk.census, self._mark) if watched else trees.Tree(self.pid)
 
     def _adopts(self) -> bool:
         """Say whether a process of the job that loses its parent becomes ours."""
@@ -85,7 +87,7 @@ class Attempt:
 
     def _used_time(self) -> float:
         """Give how long the job has run, or ran."""
-        return time.monotonic() - self._began
+        return time.monotonic() - self.began
 
     def stop(self, reason: str) -> None:
         """Send the termination signal, and SIGKILL after the lead; the first reason counts."""
@@ -106,57 +108,52 @@ class Attempt:
         self._tree.signal(number)
 
     def _watch(self) -> None:
-        """Set the first look at memory, the first sample and the end of the runtime."""
+        """Set the end of the runtime, and have the job looked at."""
         policy, loop, job = self.desk.policy, self.desk.loop, self.job
         if policy.limit_runtime and job["runtime_s"]:
-            loop.at(self._began + job["runtime_s"], lambda: self.stop(outcome.RUNTIME))
-        if self._limit:
-            loop.at(self._began + 0.05, self._look)
-        if policy.monitor:
-            loop.at(self._began + FIRST_LOOKS_S[0], self._sample)
+            loop.at(self.began + job["runtime_s"], lambda: self.stop(outcome.RUNTIME))
+        if self.limit or policy.monitor:
+            self.desk.ticks.watch(self, began=self.began)
 
-    def _look(self) -> None:
-        """Compare the memory of the tree with the limit."""
-        if self.ended or self._limit is None:
-            return
-        self._look_around()
-        size = self._tree.resident_bytes()
-        if size > self._limit and size > self._shared_above:
-            size = self._tree.proportional_bytes()
-            self._shared_above = 0
-            if size <= self._limit:
-                self._shared_above = self._tree.resident_bytes() + self._limit // 50
-        elif size > self._limit:
-            size = 0  # shared pages counted again and again: not what the job has
+    def find(self) -> None:
+        """Bring up to date what is found but now and then."""
+
+    def look(self, now: float, *, sample: bool) -> None:
+        """Look at what the job uses, compare its memory with its limit, and take a `sample` if it is time for one."""
+        self._tree.look()
+        size = self._tree.memory(self.usage.peak_memory_bytes or 0)
         self.usage.memory(size)
-        if size > self._limit:
+        self._most = max(self._most, size)
+        if sample and self._tree.alive:
+            taken = trees.Sample(self._tree.cpu_s, self._most, self._tree.alive)
+            self.usage.sample(now, *taken, now_bytes=self._tree.memory(self._most, rise=False))
+            self._most = 0
+            if self.desk.series is not None and self.desk.policy.series:
+                attempt = (self.job["job_id"], self.attempt_id)
+                self.desk.series.add(attempt, self.usage.last_cpu_percent, *taken[1:])
+        if self.limit and not self._killed:
+            self._hold(self.limit)
+
+    def _hold(self, limit: int) -> None:
+        """Kill the job if its memory is above the limit."""
+        size = self._tree.resident
+        if size <= max(limit, self._shared_above):
+            return
+        size = self._tree.proportional_bytes()
+        self._shared_above = self._tree.resident + limit // 50 if size <= limit else 0
+        if size > limit:
+            self.usage.memory(size)
             self.stop_reason = outcome.MEMORY
             after_lead(self.desk, 0.1, lambda: self.ended, self.kill)
             self.kill()
-        else:
-            self.desk.loop.later(MEMORY_LOOK_S, self._look)
-
-    def _sample(self) -> None:
-        if self.ended:
-            return
-        self._look_around()
-        taken = self._tree.sample(self.usage.peak_memory_bytes or 0)
-        now = time.monotonic()
-        self.usage.sample(now, *taken)
-        if self.desk.series is not None and taken.num_processes:
-            attempt = (self.job["job_id"], self.attempt_id)
-            self.desk.series.add(attempt, self.usage.last_cpu_percent, *taken[1:])
-        age = now - self._began
-        young = next((look for look in FIRST_LOOKS_S if look > age), None)
-        interval = self.desk.policy.interval_s
-        wait = interval if young is None else min(interval, young - age)
-        self.desk.loop.later(max(0.05, wait), self._sample)
 
     def _over(self, exit_code: int, rusage: Any) -> None:
         """Take in the end of the first process; what it left behind dies with it."""
         exec_time = self._used_time()
         self.ended = True
+        self.desk.ticks.forget(self)
         self.desk.trees.pop(self._mark, None)
+        self._left_cpu_s = self._tree.left_cpu_s()
         trees.kill(self.desk.orphanage.leave(self._tree))
         self.desk.look_for_orphans()
         result = outcome.outcome(exit_code, self.stop_reason, self.desk.policy.codes, killed=self._killed)
@@ -190,6 +187,7 @@ class Attempt:
             peak_cpu_percent=None,
             avg_cpu_percent=None,
             peak_source=None,
+            peak_missing=usage.NOT_RUN,
             memory_bytes=job["memory_bytes"],
             runtime_s=job["runtime_s"],
             num_cpus=job["num_cpus"],
@@ -201,8 +199,12 @@ class Attempt:
         )
 
     def _used(self, exec_time: float, rusage: Any) -> Record:
-        cpu = rusage.ru_utime + rusage.ru_stime + self._tree.lost_cpu_s
-        return self.usage.whole(cpu, exec_time, rusage.ru_maxrss * 1024, procs.own_peak_bytes())
+        cpu = max(rusage.ru_utime + rusage.ru_stime + self._left_cpu_s, self._tree.cpu_s)
+        used = self.usage.whole(cpu, exec_time, rusage.ru_maxrss * 1024, procs.own_peak_bytes())
+        if used["peak_missing"] and not self.desk.policy.monitor:
+            used["peak_missing"] = usage.NOT_MONITORED
+        self._tree.close()
+        return used
 
     def _with_log(self, ended: Record) -> Record:
         if ended["status"] != "completed":

@@ -10,7 +10,7 @@ import time
 from typing import Any, NamedTuple
 
 from torc_tools import states
-from torc_tools.core import outcome, slurmvalues, steps
+from torc_tools.core import outcome, slurmvalues, steps, usage
 from torc_tools.core.outcome import Outcome
 from torc_tools.core.usage import cpu_percent
 from torc_tools.flows.worker_desk import Desk
@@ -56,7 +56,7 @@ class StepAttempt(Attempt):
         self._asked: tuple[str, dict[str, str]] = ("", {})
         self._words = srun.Words()
         self._said = steps.said("")
-        self._bytes, self._limit = self._limit, None  # Slurm holds it, where it can
+        self._bytes, self.limit = self.limit, None  # Slurm holds it, where it can
         self._ended_after: float | None = None
         self._warned_for: str | None = None
         self._note = endnotes.path(desk.output_dir, job["workflow_id"], (job["job_id"], job["run_id"], attempt_id))
@@ -89,7 +89,7 @@ class StepAttempt(Attempt):
         return srun.start(steps.argv(step, self._out, words), outer, self._words)
 
     def _grown(self) -> srun.StepTree:
-        tree = srun.StepTree(self.pid, self._mark, self._around.allocation.job_id)
+        tree = srun.StepTree(self.pid, self._mark, self._around.allocation.job_id, self.desk.census)
         self._around.finder.want(tree)
         return tree
 
@@ -106,12 +106,12 @@ class StepAttempt(Attempt):
         number, seconds = self.desk.policy.warning
         ends = []
         if self.desk.policy.limit_runtime and self.job["runtime_s"]:
-            ends.append((self._began + self.job["runtime_s"], outcome.RUNTIME))
+            ends.append((self.began + self.job["runtime_s"], outcome.RUNTIME))
         if self._around.end is not None:
             ends.append((self._around.end - self._around.headroom_s, outcome.END))
         if ends:
             when, why = min(ends)
-            self.desk.loop.at(max(self._began, when - seconds), lambda: self._warn(number, why))
+            self.desk.loop.at(max(self.began, when - seconds), lambda: self._warn(number, why))
 
     def _warn(self, number: int, why: str) -> None:
         if not self.ended and self.stop_reason is None:
@@ -124,12 +124,16 @@ class StepAttempt(Attempt):
             self._around.finder.look()
             self.desk.loop.later(0.5, self._find)
 
+    def find(self) -> None:
+        """Find the step's processes, if they were not found yet."""
+        self._look_around()
+
     def _look_around(self) -> None:
         if not self._tree.found:
             self._around.finder.look()
             if self._tree.found and self._bytes and not self._tree.limited():
-                self._limit = self._bytes
-                self._look()
+                self.limit = self._bytes
+                self.desk.ticks.watch(self, began=time.monotonic())
 
     def stop(self, reason: str) -> None:
         """Send the termination signal; a step that is not made yet is not made any more."""
@@ -215,6 +219,7 @@ class StepAttempt(Attempt):
             self._tries += 1
             return
         self.ended = self.requeue = True
+        self.desk.ticks.forget(self)
         self.desk.trees.pop(self._mark, None)
         if self.stop_reason is None:
             self.refused = f"could not be started as a step: {self._said.words or 'srun gave no reason'}"
@@ -235,7 +240,7 @@ class StepAttempt(Attempt):
         self._words.close()
         self._words = srun.Words()
         self._ended_after = None
-        self._began, self.started_at = time.monotonic(), time.time()
+        self.began, self.started_at = time.monotonic(), time.time()
         try:
             self.pid = self._launch(*self._asked)
         except OSError as error:
@@ -249,7 +254,7 @@ class StepAttempt(Attempt):
         """Give how long the job ran: from its own start, where that was seen, not from srun's."""
         if self._ended_after is not None:
             return self._ended_after
-        whole = time.monotonic() - self._began
+        whole = time.monotonic() - self.began
         if self._tree.start_ticks is not None:
             own = launch.seconds_since(self._tree.start_ticks)
             if 0 <= own < whole:
@@ -258,16 +263,18 @@ class StepAttempt(Attempt):
         return whole
 
     def _used(self, _exec_time: float, _rusage: Any) -> Record:
-        usage, tree = self.usage, self._tree
-        peak = max(filter(None, (usage.peak_memory_bytes, tree.peak_bytes)), default=None)
-        average = None if tree.cpu_s is None else cpu_percent(tree.cpu_s, tree.cpu_at - self._began)
-        peaks = [value for value in (usage.peak_cpu_percent, average) if value is not None]
+        seen, tree = self.usage, self._tree
+        peak = max(filter(None, (seen.peak_memory_bytes, tree.peak_bytes)), default=None)
+        average = None if tree.seen_at is None else cpu_percent(tree.cpu_s, tree.seen_at - self.began)
+        peaks = [value for value in (seen.peak_cpu_percent, average) if value is not None]
+        tree.close()
         return {
             "peak_memory_bytes": peak,
-            "avg_memory_bytes": usage.avg_memory_bytes,
+            "avg_memory_bytes": seen.avg_memory_bytes,
             "peak_cpu_percent": max(peaks) if peaks else None,
             "avg_cpu_percent": average,
             "peak_source": None if peak is None else "kernel" if peak == tree.peak_bytes else "sampled",
+            "peak_missing": usage.NOT_SEEN if peak is None else None,
         }
 
     def _event(self, kind: str, at: float, **facts: Any) -> Record:

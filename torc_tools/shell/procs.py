@@ -5,11 +5,14 @@ Memory is statm's (stat's own figure lags on many CPUs); a process that is gone 
 
 import os
 import resource
+import time
 
-_PROC = os.path.exists("/proc/self/statm")
+PROC = os.path.exists("/proc/self/statm")
 _KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-_TICK = os.sysconf("SC_CLK_TCK")
+_PIECE = 2048  # the kernel gives a long list in pieces, each at most a line short of a page
+_YOUNG_S = 5.0
+TICK = os.sysconf("SC_CLK_TCK")  # CPU time is counted in so many parts of a second
 
 
 def adopt_orphans() -> bool:
@@ -24,7 +27,7 @@ def adopt_orphans() -> bool:
 
 def children(pid: int) -> list[int]:
     """Give the children of a process, those that its threads started included."""
-    if not _PROC:
+    if not PROC:
         return _others_children(pid)
     if not _KERNEL_LISTS_CHILDREN:
         return [child for child, parent in parents().items() if parent == pid]
@@ -34,7 +37,7 @@ def children(pid: int) -> list[int]:
         return []
     found: list[int] = []
     for thread in threads:
-        found.extend(map(int, _read(f"/proc/{pid}/task/{thread}/children").split()))
+        found.extend(map(int, read(f"/proc/{pid}/task/{thread}/children").split()))
     return found
 
 
@@ -42,7 +45,7 @@ def descendants(pids: list[int]) -> list[int]:
     """Give `pids` and all that descends from them."""
     found = list(dict.fromkeys(pids))
     known = set(found)
-    if _PROC and not _KERNEL_LISTS_CHILDREN:
+    if PROC and not _KERNEL_LISTS_CHILDREN:
         table = parents()
         for parent in found:
             found.extend(new for new, of in table.items() if of == parent and new not in known)
@@ -58,58 +61,104 @@ def descendants(pids: list[int]) -> list[int]:
 
 def parents() -> dict[int, int]:
     """Give the parent of every process: one full pass over /proc."""
-    table = {}
-    for name in os.listdir("/proc"):
-        if name.isdigit() and (fields := stat_fields(int(name))):
-            table[int(name)] = int(fields[1])
-    return table
+    return {pid: int(fields[1]) for pid in pids() if (fields := stat_fields(pid))}
 
 
 def stat_fields(pid: int) -> list[bytes]:
     """Give the fields of /proc/PID/stat from the third (state) on; empty where the process is gone."""
-    text = _read(f"/proc/{pid}/stat")
+    text = read(f"/proc/{pid}/stat")
     return text[text.rindex(b")") + 2 :].split() if text else []
 
 
 def resident_bytes(pid: int) -> int:
     """Give the resident memory of a process, pages shared with others in full."""
-    if not _PROC:
+    if not PROC:
         return _others_memory(pid)
-    fields = _read(f"/proc/{pid}/statm").split()
+    fields = read(f"/proc/{pid}/statm").split()
     return int(fields[1]) * _PAGE if fields else 0
 
 
 def proportional_bytes(pid: int) -> int | None:
     """Give the resident memory of a process, each shared page divided among its users; None where that is hidden."""
-    for line in _read(f"/proc/{pid}/smaps_rollup").splitlines():
+    for line in read(f"/proc/{pid}/smaps_rollup").splitlines():
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) << 10
     return None
 
 
+def resident_and_high_bytes(pid: int) -> tuple[int, int]:
+    """Give the resident memory of a process and the most it ever had since it was exec'd; zeros where it has none."""
+    text = read(f"/proc/{pid}/status")
+    high = text.find(b"\nVmHWM:")
+    if high < 0:
+        return 0, 0
+    now = text.index(b"\nVmRSS:", high)
+    return int(text[now + 7 : text.index(b"kB", now)]) << 10, int(text[high + 7 : text.index(b"kB", high)]) << 10
+
+
+def is_thread(pid: int) -> bool:
+    """Say whether a number is that of a thread of some process: /proc hides it, but opens it."""
+    text = read(f"/proc/{pid}/status")
+    at = text.find(b"\nTgid:")
+    return at >= 0 and int(text[at + 6 : text.index(b"\n", at + 1)]) != pid
+
+
+def counts_births() -> bool:
+    """Say whether last_pid() is the kernel's own word: containers may put a file of theirs over it."""
+    try:
+        return os.stat("/proc/loadavg").st_dev == os.stat("/proc").st_dev
+    except OSError:
+        return False
+
+
+def last_pid() -> int:
+    """Give the number of the process, or thread, that was made last; 0 where that is not known."""
+    fields = read("/proc/loadavg").split()
+    return int(fields[4]) if len(fields) > 4 else 0
+
+
+def is_young(pid: int) -> bool:
+    """Say whether a process began so short ago that the numbers of processes cannot have gone round since."""
+    fields = stat_fields(pid)
+    return bool(fields) and time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / TICK < _YOUNG_S
+
+
+def stat_fd(pid: int) -> int:
+    """Open the stat file of a process; -1 where it is gone or no descriptor is left."""
+    try:
+        return os.open(f"/proc/{pid}/stat", os.O_RDONLY)
+    except OSError:
+        return -1
+
+
+def pids() -> list[int]:
+    """Give the numbers of all processes."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
 def high_water_bytes(pid: int) -> int:
     """Give the most resident memory a process ever had since it was exec'd; 0 where that is not known."""
-    text = _read(f"/proc/{pid}/status")
+    text = read(f"/proc/{pid}/status")
     at = text.find(b"\nVmHWM:")
     return int(text[at + 7 : text.index(b"kB", at)]) << 10 if at >= 0 else 0
 
 
 def cpu_seconds(pid: int) -> float:
     """Give the CPU time of a process and of its children that it has waited for."""
-    if not _PROC:
+    if not PROC:
         return _others_cpu(pid)
     fields = stat_fields(pid)
-    return sum(map(int, fields[11:15])) / _TICK if fields else 0.0
+    return sum(map(int, fields[11:15])) / TICK if fields else 0.0
 
 
 def environment(pid: int) -> list[bytes]:
     """Give the settings (NAME=value) a process was started with; nothing to speak of where it is gone or not ours."""
-    return _read(f"/proc/{pid}/environ").split(b"\0")
+    return read(f"/proc/{pid}/environ").split(b"\0")
 
 
 def arguments(pid: int) -> list[bytes]:
     """Give the arguments a process was started with; none where it is gone."""
-    return _read(f"/proc/{pid}/cmdline").split(b"\0")
+    return read(f"/proc/{pid}/cmdline").split(b"\0")
 
 
 def own_peak_bytes() -> int:
@@ -117,21 +166,22 @@ def own_peak_bytes() -> int:
 
     The kernel's own sum for us (ru_maxrss) also holds what started us, which may be far more; no child gets that.
     """
-    for line in _read("/proc/self/status").splitlines():
+    for line in read("/proc/self/status").splitlines():
         if line.startswith(b"VmHWM:"):
             return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
+    """Give the whole of a file that the kernel makes; nothing where it is gone or hidden."""
     try:
         fd = os.open(path, os.O_RDONLY)
     except OSError:
         return b""
     try:
-        text = os.read(fd, 65536)
-        while len(text) % 65536 == 0 and (more := os.read(fd, 65536)):
-            text += more
+        text = part = os.read(fd, 65536)
+        while len(part) >= _PIECE and (part := os.read(fd, 65536)):
+            text += part
     except OSError:
         return b""
     finally:

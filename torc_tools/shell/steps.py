@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from torc_tools.shell import launch, procs, trees
+from torc_tools.shell.census import Census
 
 _SPARE_S = 0.2  # between two passes over /proc
 _STEP = re.compile(rb"^(.*/job_\d+/step_[^/]+)((?:/.*)?)$")
@@ -70,17 +71,17 @@ def command(line: str, path: str, bash: str) -> list[str]:
 class StepTree(trees.Tree):
     """The processes of one step on this machine. `found` says whether any was ever seen."""
 
-    def __init__(self, srun: int, mark: bytes, slurm_job_id: str) -> None:
-        """Take the pid of the srun, and what the step's processes have in their environment."""
+    def __init__(self, srun: int, mark: bytes, slurm_job_id: str, census: Census) -> None:
+        """Take the pid of the srun, what the step's processes have in their environment, what follows them."""
         super().__init__(srun)
+        self._census, self._alone = census, False
         self.mark = mark
         self.allocation = f"SLURM_JOB_ID={slurm_job_id}".encode()
         self.found = False
         self.first: int | None = None  # the first process: a shell that passes signals on to its child
         self.start_ticks: int | None = None  # of the first process
         self.peak_bytes: int | None = None  # the kernel's, of the whole step, without the files it had cached
-        self.cpu_s: float | None = None  # of the whole step, when it was last seen
-        self.cpu_at = 0.0
+        self.seen_at: float | None = None  # when its processes were last seen
         self._cpu: str | None = None
         self._memory: str | None = None
         self._procs: str | None = None
@@ -96,6 +97,10 @@ class StepTree(trees.Tree):
         fields = procs.stat_fields(first[0])
         self.start_ticks = int(fields[19]) if fields else None
         self._find_cgroups(first[0])
+        for pid in first:
+            self._census.join(self, pid)
+        for pid in procs.descendants(first):
+            self._census.own(pid, self)
 
     def members(self) -> list[int]:
         """Give the pids of the step's processes here."""
@@ -105,14 +110,22 @@ class StepTree(trees.Tree):
             return [int(pid) for pid in _read(f"{self._procs}/cgroup.procs").split()]
         return procs.descendants(sorted(self.orphans))
 
-    def sample(self, peak_bytes: int) -> trees.Sample:
-        """Give what the step uses now: from its cgroup where there is one, else from its processes."""
-        taken = super().sample(peak_bytes)
-        if not taken.num_processes or self._memory is None:
-            return taken
-        memory, cpu = self._memory_now(), self._cpu_now()
-        self.cpu_s, self.cpu_at = cpu, time.monotonic()
-        return trees.Sample(taken.cpu_s if cpu is None else cpu, memory or taken.memory_bytes, taken.num_processes)
+    def look(self) -> None:
+        """Bring what the step uses up to date: from its cgroup where there is one, else from its processes."""
+        if not self.found:
+            return
+        cpu_s = self._cpu_now()
+        if self._memory is None or cpu_s is None:
+            super().look()
+        else:
+            self.cpu_s, self.alive = cpu_s, len(self.members())
+        if self.alive:
+            self.seen_at = time.monotonic()
+
+    def memory(self, peak_bytes: int = 0, *, rise: bool = True) -> int:
+        """Give the memory of the step at the last look."""
+        size = self._memory_now() if self._memory is not None and self.alive else None
+        return super().memory(peak_bytes, rise=rise) if size is None else size
 
     def signal(self, number: int) -> None:
         """Send a signal to the step's processes here, to each once."""

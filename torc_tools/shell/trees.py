@@ -7,10 +7,13 @@ the job whose mark its environment holds, or to the one in which it was seen bef
 import contextlib
 import os
 import signal
+import time
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from torc_tools.shell import procs
+from torc_tools.shell.census import Census
+from torc_tools.shell.processes import Process
 
 
 class Sample(NamedTuple):
@@ -24,14 +27,35 @@ class Sample(NamedTuple):
 class Tree:
     """One job's processes. `orphans` are pids that were adopted and are the job's."""
 
-    def __init__(self, root: int) -> None:
-        """Take the pid of the job's first process, the leader of its session."""
+    def __init__(self, root: int, census: Census | None = None, mark: bytes = b"") -> None:
+        """Take the pid of the job's first process, the leader of its session.
+
+        With a `census`, which is shared with other trees, the caller lets it look before samples are taken.
+        """
         self.root = root
         self.orphans: set[int] = set()
         self.seen: set[int] = {root}
-        self.lost_cpu_s = 0.0  # of adopted processes that ended
-        self._high: dict[int, int] = {}
-        self._proportional = (0, 0)  # sum of resident memory when shared pages were last looked at, and what was found
+        self.processes: dict[int, Process] = {}
+        self.lost_cpu_s = 0.0  # of processes that ended and that nobody in the tree has waited for
+        self.cpu_s = 0.0  # what follows is of the last look
+        self.resident = 0  # pages that several processes share are counted for each
+        self.rise = 0  # by so much single processes had more at a moment since the look before
+        self.alive = 0
+        self._census = census or Census()
+        self._alone = census is None
+        self._joined = False
+        self._truth: float | None = None  # memory with shared pages counted once, as part of `resident`
+        self._changed = True  # since that was found
+        if census is not None:
+            self._join(mark)
+
+    @classmethod
+    def of_ours(cls, root: int) -> "Tree":
+        """Make the tree of the only process we have started: whatever becomes our child belongs to it."""
+        tree = cls(root)
+        tree._join()
+        tree._census.heir = tree
+        return tree
 
     def members(self) -> list[int]:
         """Give the pids of all processes of the tree."""
@@ -39,28 +63,82 @@ class Tree:
         self.seen.update(found)
         return found
 
+    def sample(self, peak_bytes: int) -> Sample:
+        """Give what the tree uses now. Shared pages are looked at (which is dear) only for more than `peak_bytes`.
+
+        A process that had more memory for a moment since the last look counts with that.
+        """
+        self.look()
+        return Sample(self.cpu_s, self.memory(peak_bytes), self.alive)
+
+    def look(self) -> None:
+        """Bring `cpu_s`, `resident`, `rise` and `alive` up to date."""
+        if not procs.PROC:
+            self._look_elsewhere()
+            return
+        if self._alone:
+            if not self._joined:
+                self._join()
+            self._census.look()
+        processes = self.processes.values()
+        gone = []
+        for process in processes:
+            changed = process.look()
+            if changed is None:
+                gone.append(process)
+            elif changed:
+                self._changed = True
+        if gone:
+            self._changed = True
+            self._take_leave({process.pid: process for process in gone})
+        sizes = [process.resident for process in processes]
+        self.cpu_s = self.lost_cpu_s + sum([process.cpu_ticks for process in processes]) / procs.TICK
+        self.resident, self.alive = sum(sizes), len(sizes) - sizes.count(0)
+        self.rise = sum([process.rise for process in processes])
+
+    def memory(self, peak_bytes: int = 0, *, rise: bool = True) -> int:
+        """Give the memory seen at the last look, shared pages counted once.
+
+        They are looked at only where they decide whether this is more than `peak_bytes`, and only so often that it
+        takes the processes and us little time; in between, what is shared is taken for the same part as before.
+        """
+        extra = self.rise if rise else 0
+        if self.alive < 2:
+            return self.resident + extra
+        if self._changed and self.resident + extra > peak_bytes and (self._truth is None or self._census.afford()):
+            started = time.monotonic()
+            self._truth = min(1.0, self.proportional_bytes() / self.resident)
+            self._changed = False
+            self._census.afford(time.monotonic() - started)
+        return round(self.resident * (1.0 if self._truth is None else self._truth)) + extra
+
     def resident_bytes(self) -> int:
         """Give the memory of the tree, shared pages counted once for each process: never too little."""
         return sum(map(procs.resident_bytes, self.members()))
 
     def proportional_bytes(self) -> int:
         """Give the memory of the tree with shared pages counted once; what is hidden counts as resident."""
-        return sum(_proportional(pid) for pid in self.members())
+        return sum(_proportional(pid) for pid in (self.processes or self.members()))
 
-    def sample(self, peak_bytes: int) -> Sample:
-        """Give what the tree uses now. Shared pages are looked at (which is dear) only for more than `peak_bytes`.
+    def ended(self, pid: int, cpu_s: float) -> None:
+        """Note that a process of the tree, adopted by us, has ended and that we have waited for it."""
+        self.orphans.discard(pid)
+        self.lost_cpu_s += cpu_s
+        self._census.drop(pid, self)
 
-        A process that had more memory for a moment since the last sample counts with that.
-        """
-        members = self.members()
-        resident = [procs.resident_bytes(pid) for pid in members]
-        memory = sum(resident)
-        alive = sum(1 for size in resident if size)
-        rises = sum(max(0, high - size) for size, high in zip(resident, self._rises(members), strict=True) if size)
-        if alive > 1 and memory + rises > peak_bytes:
-            memory = sum(_proportional(pid) for pid in members)
-        cpu = self.lost_cpu_s + sum(map(procs.cpu_seconds, members))
-        return Sample(cpu, memory + rises, alive)
+    def left_cpu_s(self) -> float:
+        """Give the CPU time that is not in what the first process, which has been waited for, used with its own."""
+        self._census.drop(self.root, self)
+        before = self.cpu_s
+        if self.processes:
+            self.look()
+            left, self.cpu_s = self.cpu_s, max(self.cpu_s, before)
+            return left
+        return self.lost_cpu_s
+
+    def close(self) -> None:
+        """Look no more."""
+        self._census.leave(self)
 
     def signal(self, number: int) -> None:
         """Send a signal to the job's process group, and to its processes that left the group."""
@@ -73,13 +151,31 @@ class Tree:
         """Send a signal to the first process alone."""
         send(self.root, number)
 
-    def _rises(self, members: list[int]) -> Iterable[int]:
-        """Give for each member its high-water mark if that rose since the last sample, else 0."""
-        before, self._high = self._high, {}
-        for pid in members:
-            high = procs.high_water_bytes(pid)
-            self._high[pid] = high
-            yield high if high > before.get(pid, 0) else 0
+    def _join(self, mark: bytes = b"") -> None:
+        self._joined = True
+        self._census.join(self, self.root, mark)
+
+    def _take_leave(self, gone: dict[int, Process]) -> None:
+        """Let processes go; what they used counts as lost unless the one that waited for them now has it."""
+        owed: dict[int, int] = {}
+        for pid, process in gone.items():
+            self._census.drop(pid, self)
+            heir = process.parent
+            while heir in gone:
+                heir = gone[heir].parent
+            owed[heir] = owed.get(heir, 0) + process.cpu_ticks
+        for pid, ticks in owed.items():
+            heir_process = self.processes.get(pid)
+            if heir_process is not None:
+                self.lost_cpu_s += max(0, ticks - heir_process.inherited()) / procs.TICK
+            elif pid == 1:
+                self.lost_cpu_s += ticks / procs.TICK
+
+    def _look_elsewhere(self) -> None:
+        members = self.members()
+        sizes = list(map(procs.resident_bytes, members))
+        self.resident, self.alive = sum(sizes), sum(map(bool, sizes))
+        self.cpu_s = self.lost_cpu_s + sum(map(procs.cpu_seconds, members))
 
 
 class Orphanage:
@@ -101,12 +197,11 @@ class Orphanage:
                     over.append(pid)
         return over
 
-    def ended(self, pid: int, cpu_s: float) -> None:
-        """Note that an adopted process has ended and used that much CPU time."""
-        tree = self._owner.pop(pid, None)
+    def ended(self, pid: int, cpu_s: float, known: Tree | None) -> None:
+        """Note that an adopted process has ended and used that much CPU time; it may be `known` whose it was."""
+        tree = self._owner.pop(pid, None) or known
         if tree is not None:
-            tree.orphans.discard(pid)
-            tree.lost_cpu_s += cpu_s
+            tree.ended(pid, cpu_s)
 
     def leave(self, tree: Tree) -> list[int]:
         """Give the adopted processes of a tree, which has ended; they are nobody's from now on."""
@@ -122,7 +217,7 @@ class Orphanage:
                 tree = trees.get(setting)
                 break
         else:
-            tree = next((tree for tree in trees.values() if pid in tree.seen), None)
+            tree = next((tree for tree in trees.values() if pid in tree.seen or pid in tree.processes), None)
             if tree is None:
                 return None, False
         if tree is not None:

@@ -1,0 +1,78 @@
+"""The tick of a worker: all running attempts that are due are looked at together, and so is the machine.
+
+Nothing is looked at, and no timer set, while nothing is to be watched. Times are of time.monotonic().
+"""
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torc_tools.flows.worker_desk import Desk
+    from torc_tools.flows.worker_jobs import Attempt
+
+MEMORY_LOOK_S = 0.25  # how often memory is compared with the limit
+YOUNG_LOOKS_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # ages at which a young job is sampled, before the interval takes over
+_FIRST_LOOK_S = 0.05
+_GRID_S = 0.05
+_SLACK_S = 0.02  # what is due so soon is not worth a tick of its own
+NEVER = math.inf
+
+
+class Ticks:
+    """Who is to be looked at, and when."""
+
+    def __init__(self, desk: "Desk") -> None:
+        """Begin with nobody."""
+        self._desk = desk
+        self._watched: dict[int, Attempt] = {}
+        self._next = NEVER
+
+    def watch(self, attempt: "Attempt", *, began: float) -> None:
+        """Look at an attempt from now on: at its memory if it has a limit, at all it uses where jobs are monitored."""
+        self._watched[id(attempt)] = attempt
+        attempt.look_at = began + _FIRST_LOOK_S if attempt.limit else NEVER
+        attempt.sample_at = began + YOUNG_LOOKS_S[0] if self._desk.policy.monitor else NEVER
+        self._set(min(attempt.look_at, attempt.sample_at))
+
+    def forget(self, attempt: "Attempt") -> None:
+        """Look at an attempt no more."""
+        self._watched.pop(id(attempt), None)
+
+    def _set(self, when: float) -> None:
+        if when < self._next:
+            self._next = when
+            self._desk.loop.at(when, self._tick)
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        if now < self._next:
+            return  # an earlier timer that was overtaken
+        self._next = NEVER
+        soon = now + _SLACK_S
+        due = [attempt for attempt in self._watched.values() if min(attempt.look_at, attempt.sample_at) <= soon]
+        if due:
+            self._desk.look_for_orphans()
+            for attempt in due:
+                attempt.find()
+            self._desk.census.look()
+        for attempt in due:
+            self._look(attempt, now, soon)
+        if self._watched:
+            self._set(min(min(attempt.look_at, attempt.sample_at) for attempt in self._watched.values()))
+
+    def _look(self, attempt: "Attempt", now: float, soon: float) -> None:
+        sample = attempt.sample_at <= soon
+        attempt.look(now, sample=sample)
+        if attempt.limit:
+            attempt.look_at = _after(now, MEMORY_LOOK_S)
+        if sample:
+            interval = self._desk.policy.interval_s
+            later = (attempt.began + look for look in YOUNG_LOOKS_S if look < interval)
+            young = next((_after(when - _GRID_S, _GRID_S) for when in later if when > soon), NEVER)
+            attempt.sample_at = min(_after(now, interval), young)
+
+
+def _after(now: float, interval: float) -> float:
+    """Give the next of the moments that are whole multiples of an interval: the same for all, so one tick does."""
+    return (math.floor((now + _SLACK_S) / interval) + 1) * interval
