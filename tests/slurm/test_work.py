@@ -155,6 +155,16 @@ def test_a_signal_that_a_user_sends_to_a_step_reaches_the_job_once(field: Field,
     assert field.fates("status", "return_code", "signal") == {(1, 1): ("failed", 7, None)}
 
 
+def test_a_job_that_ends_well_because_its_allocation_is_canceled_is_not_done(field: Field) -> None:
+    field.jobs({"command": f"trap 'echo checkpoint; exit 0' TERM; echo up; {LOOP}"})
+    job = field.submit("--cpus-per-task=4")
+    until(lambda: bool(field.events("started")) and "up" in field.wrote(1), "the job to start")
+    field.slurm.ask("scancel", job)
+    field.over(job)
+    assert field.wrote(1).split()[:2] == ["up", "checkpoint"]
+    assert field.fates("status", "next") == {(1, 1): ("terminated", "requeue")}
+
+
 def test_a_requeued_allocation_runs_again_what_was_cut_short(field: Field) -> None:
     field.jobs({"command": 'echo "try $TORC_ATTEMPT_ID"; [ "$TORC_ATTEMPT_ID" = 2 ] || sleep 300'}, {"command": "true"})
     job = field.submit("--cpus-per-task=4", "--requeue")
