@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from torc_tools import exits, records
-from torc_tools.core import sbatch
+from torc_tools.core import allocating_text, sbatch
 from torc_tools.exits import Failure
 from torc_tools.flows import fold
 from torc_tools.records import Record
@@ -50,7 +50,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         done = submitting.submit(db, path, wanted, dry_run=args.dry_run)
     status = output.emit(records.framed(PROG, workflow_id, _out(found, done)), args, COLUMNS)
-    _say_unplannable(found)
+    if not stream.is_piped(args.file):  # torc-regenerate has said so then
+        _say_unplannable(found)
     if done.trouble:
         raise done.trouble
     return status
@@ -81,8 +82,7 @@ def _out(found: list[Record], done: "Done") -> list[Record]:
 def _say_unplannable(found: list[Record]) -> None:
     for record in found:
         if record["type"] == "allocation" and record.get("status") == "unplannable":
-            why = f"group '{record.get('group')}' fits nowhere: {record.get('reason')}"
-            stream.say(f"{PROG}: {why}")
+            stream.say(f"{PROG}: {allocating_text.nowhere(record)}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from torc_tools.records import Record
 if TYPE_CHECKING:
     from torc_tools.core.allocating import Planned
 
+NOWHERE = " fits nowhere: "  # in the line that says so of a group
+
 
 def notes(planned: "Planned", workflow_id: int) -> Iterator[str]:
     """Say what the records do not: why there are none, what they leave out."""
@@ -22,12 +24,19 @@ def notes(planned: "Planned", workflow_id: int) -> Iterator[str]:
         yield f"{_jobs(planned.covered)} covered by allocations that are queued or run: not planned again"
     for record in planned.records:
         if record["status"] == "unplannable":
-            yield f"group '{record['group']}' ({_jobs(record['job_count'])}) fits nowhere: {misfit(record)}"
+            yield nowhere(record)
+
+
+def nowhere(record: Record) -> str:
+    """Say that a group fits nowhere, why, and what would fit; a record made by hand may leave things out."""
+    jobs = f" ({_jobs(record['job_count'])})" if isinstance(record.get("job_count"), int) else ""
+    return f"group '{record.get('group')}'{jobs}{NOWHERE}{misfit(record)}"
 
 
 def misfit(record: Record) -> str:
-    """Say of a group that fits nowhere why, and what would fit."""
-    return f"{record['reason']}; would fit: {record['would_fit']}"
+    """Say of a group that fits nowhere why, and what would fit where the record knows it."""
+    fits = record.get("would_fit")
+    return f"{record.get('reason')}; would fit: {fits}" if fits else str(record.get("reason"))
 
 
 def is_hopeless(planned: "Planned") -> bool:

@@ -7,6 +7,7 @@ died, and nothing may be applied.
 import contextlib
 import os
 import sqlite3
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO
@@ -20,6 +21,7 @@ from torc_tools.records import Record
 MOST_NESTED = 200  # brackets up to which a line cannot nest deeper than orjson writes
 
 _line = [0]  # the input line in hand, for the message of a failure; 0 when none is
+_speaks = [False]  # whether what is said goes to standard output
 
 
 def read(file: str | None = None) -> Iterator[Record]:
@@ -37,6 +39,16 @@ def read(file: str | None = None) -> Iterator[Record]:
             _line[0] = 0
         except OSError as error:
             raise Failure(exits.IO, f"cannot read '{file or '-'}': {error.strerror}") from None
+
+
+def is_piped(file: str | None) -> bool:
+    """Say whether what `read` gives comes straight from another program, which speaks to the same people."""
+    if file not in (None, "-"):
+        return False
+    try:
+        return stat.S_ISFIFO(os.fstat(0).st_mode)
+    except OSError:
+        return False
 
 
 def text(file: str) -> str:
@@ -89,9 +101,28 @@ def stdout() -> IO[bytes]:
 
 def say(message: str) -> None:
     """Write one line for people on stderr, control characters made visible; a closed stderr is no error."""
+    _put(sys.stdout if _speaks[0] else sys.stderr, message)
+
+
+def speak() -> None:
+    """Let what is said from now on go to standard output, as torc's own commands do; complaints stay on stderr."""
+    _speaks[0] = True
+
+
+def speaks() -> bool:
+    """Say whether standard output is for people's lines, so that no records belong there."""
+    return _speaks[0]
+
+
+def complain(message: str) -> None:
+    """Write one line on stderr about what ended the command."""
+    _put(sys.stderr, message)
+
+
+def _put(to: IO[str], message: str) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        sys.stderr.write(printable(message) + "\n")
-        sys.stderr.flush()
+        to.write(printable(message) + "\n")
+        to.flush()
 
 
 def printable(text: str) -> str:
@@ -115,12 +146,12 @@ def run(main: Callable[[Sequence[str] | None], int], prog: str) -> None:
     except Failure as failure:
         status = failure.status
         for line in _located(failure):
-            say(f"{prog}: {line}")
+            complain(f"{prog}: {line}")
     except sqlite3.Error as error:
         status = _store_trouble(prog, error)
     except OSError as error:
         status = exits.IO
-        say(f"{prog}: {_words(error)}")
+        complain(f"{prog}: {_words(error)}")
     except Exception:  # noqa: BLE001  a bug must not exit 1, which has a meaning
         _show_bug()
     _leave(status)
@@ -149,7 +180,7 @@ def _store_trouble(prog: str, error: sqlite3.Error) -> int:
 
     locked = "locked" in str(error) or "busy" in str(error)
     subject = " ".join(["store", *(f"'{path}'" for path in store.opened[-1:])])
-    say(f"{prog}: {subject} is locked by another command: try again" if locked else f"{prog}: {subject}: {error}")
+    complain(f"{prog}: {subject} is locked by another command: try again" if locked else f"{prog}: {subject}: {error}")
     return exits.TEMPORARY if locked else exits.IO
 
 
