@@ -239,7 +239,7 @@ def test_the_lines_of_a_plan_are_those_torc_documents() -> None:
         "  1 job(s) with unknown failure cause (skipped, use --retry-unknown to include)",
     ]
     counted = recovery_text.plan(found)
-    assert counted == recovery_text.Plan(2, 1, 4, 0, 1, 1)
+    assert counted == recovery_text.Plan(2, 1, 4, 0, 1, 1, 3)
     assert recovery_text.summary(42, counted, 4, "Workflow restarted here.") == [
         "",
         "Recovery complete for workflow 42",
@@ -264,17 +264,17 @@ def test_the_lines_of_a_watch_are_those_torc_documents() -> None:
     ]
     assert recovery_text.attempt(1, None) == "Attempting automatic recovery (attempt 1)"
     assert recovery_text.attempt(1, 3) == "Attempting automatic recovery (attempt 1/3)"
-    assert recovery_text.retries_exceeded(42, 3) == [
+    assert recovery_text.retries_exceeded(42, 3, 7) == [
         "Max retries (3) exceeded. Manual intervention required.",
         "Use the Torc MCP server with your AI assistant to investigate.",
-        "Or look yourself: 'torc-diagnose 42' says why, 'torc-jobs --logs JOB' what a job wrote.",
+        "Or look yourself: 'torc-diagnose 42' says why, 'torc-jobs --logs 7' what job 7 wrote.",
     ]
-    assert recovery_text.nothing_recoverable(42, recovery_text.Plan(0, 0, 0, 0, 2, 0)) == [
+    assert recovery_text.nothing_recoverable(42, recovery_text.Plan(0, 0, 0, 0, 2, 0, 7)) == [
         "",
         "No recoverable jobs found. 2 job(s) failed with unknown causes.",
         "Use --retry-unknown to retry jobs with unknown failure causes.",
         "Or use the Torc MCP server with your AI assistant to investigate.",
-        "Or look yourself: 'torc-diagnose 42' says why, 'torc-jobs --logs JOB' what a job wrote.",
+        "Or look yourself: 'torc-diagnose 42' says why, 'torc-jobs --logs 7' what job 7 wrote.",
     ]
 
 

@@ -150,7 +150,7 @@ def test_unknown_causes_alone_give_up_and_change_nothing(torc: Torc, work_dir: P
         "No recoverable jobs found. 2 job(s) failed with unknown causes.",
         "Use --retry-unknown to retry jobs with unknown failure causes.",
         "Or use the Torc MCP server with your AI assistant to investigate.",
-        "Or look yourself: 'torc-diagnose 1' says why, 'torc-jobs --logs JOB' what a job wrote.",
+        "Or look yourself: 'torc-diagnose 1' says why, 'torc-jobs --logs 1' what job 1 wrote.",
     ]
     assert street.dump() == before
     dry = torc("torc-recover", "-n", 1)

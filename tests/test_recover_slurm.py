@@ -453,13 +453,45 @@ def test_a_watch_gives_up_where_every_allocation_is_canceled(torc: Torc, cluster
     assert plans == [(4,)]  # the first, and three of the watch
 
 
-def test_a_job_that_fits_nowhere_keeps_no_other_from_its_recovery(torc: Torc, cluster: Cluster, work_dir: Path) -> None:
+@pytest.fixture
+def giant(torc: Torc, cluster: Cluster, work_dir: Path) -> Path:
+    """Give a folder in which workflow 1 runs on Slurm, with a job that fits nowhere."""
     huge = "resource_requirements: [{name: huge, num_cpus: 1, memory: 900t, runtime: PT1M}, {"
     spec = (
         SPEC.replace("resource_requirements: [{", huge) + "  - {name: giant, command: x, resource_requirements: huge}\n"
     )
     done = torc("torc-run", "--slurm", "-", "--account", "proj", input=spec)
     assert done.returncode == 0, said(done)
+    return work_dir
+
+
+def test_steps_from_cron_say_once_what_fits_nowhere(torc: Torc, cluster: Cluster, giant: Path) -> None:
+    ticks: list[tuple[int, list[str]]] = []
+    while len(ticks) < 20 and ticks[-1:] != [(1, [])]:
+        over(cluster)
+        done = torc("torc-watch", "--once", "--recover", 1)
+        ticks.append((done.returncode, said(done)))
+    assert ticks[-1] == (1, []), ticks
+    lines = [line for _, said_then in ticks for line in said_then]
+    assert len([line for line in lines if " fits nowhere: " in line]) == 1, ticks
+    assert len([line for line in lines if line.startswith("torc-watch: no job that is ready fits: ")]) == 1, ticks
+    assert torc("torc-jobs", "set", 4, "--memory", "100m", "--command", "true").returncode == 0
+    assert torc("torc-watch", "--once", "--recover", 1).returncode == 75
+    over(cluster)
+    assert settled(torc) == {**DONE, "giant": "completed"}
+
+
+def test_a_watch_that_may_not_start_anything_says_what_would_fit(torc: Torc, cluster: Cluster, giant: Path) -> None:
+    over(cluster)
+    done = torc("torc-watch", "-p", 1, 1, timeout=60)
+    lines = said(done)
+    assert done.returncode == 1
+    assert [line for line in lines if line.startswith("  job 4: fits nowhere: ") and "would fit: " in line], lines
+    assert "  1 failed: 'torc-diagnose 1' says why, 'torc-jobs --logs 1' what job 1 wrote." in lines
+    assert not [line for line in lines if "torc-regenerate" in line or "--auto-schedule" in line], lines
+
+
+def test_a_job_that_fits_nowhere_keeps_no_other_from_its_recovery(torc: Torc, cluster: Cluster, giant: Path) -> None:
     done = torc("torc-watch", "--recover", "-p", 1, 1, timeout=120)
     assert (done.returncode, street.statuses()) == (1, {**DONE, "giant": "ready"}), said(done)
     assert said(done)[-1].startswith("torc-watch: no job that is ready fits: 'torc-jobs set'"), said(done)

@@ -73,7 +73,7 @@ def test_from_a_fresh_start_to_the_same_end_as_the_street(torc: Torc, work_dir: 
         "No recoverable jobs found. 1 job(s) failed with unknown causes.",
         "Use --retry-unknown to retry jobs with unknown failure causes.",
         "Or use the Torc MCP server with your AI assistant to investigate.",
-        "Or look yourself: 'torc-diagnose 1' says why, 'torc-jobs --logs JOB' what a job wrote.",
+        "Or look yourself: 'torc-diagnose 1' says why, 'torc-jobs --logs 4' what job 4 wrote.",
     ]
     kept = log(work_dir)
     assert kept[0].startswith("--- 20")
@@ -106,6 +106,7 @@ def test_failures_without_recover_end_it(torc: Torc, store_file: Path) -> None:
         "  - Terminated: 1",
         "  - Completed: 1",
         "",
+        "'torc-diagnose 1' says why, 'torc-jobs --logs 2' what job 2 wrote.",
         "Recovery disabled. To enable, use --recover flag.",
     ]
 
@@ -117,7 +118,7 @@ def test_recoveries_are_counted_over_watches(torc: Torc, work_dir: Path) -> None
     end = [
         "Max retries (2) exceeded. Manual intervention required.",
         "Use the Torc MCP server with your AI assistant to investigate.",
-        "Or look yourself: 'torc-diagnose 1' says why, 'torc-jobs --logs JOB' what a job wrote.",
+        "Or look yourself: 'torc-diagnose 1' says why, 'torc-jobs --logs 1' what job 1 wrote.",
     ]
     assert (done.returncode, said(done)[-3:]) == (1, end)
     assert street.query("SELECT run_id FROM workflow") == [(3,)]
@@ -135,6 +136,19 @@ def test_stuck_is_no_success_and_says_why(torc: Torc, work_dir: Path) -> None:
     assert lines[1] == "Workflow 1 is stuck:"
     assert any("torc-run 1" in line for line in lines)
     assert lines[-1] == "2 ready jobs with no schedulers. Use --auto-schedule to regenerate."
+
+
+def test_a_stuck_workflow_names_what_failed_and_how_to_look(torc: Torc, work_dir: Path) -> None:
+    spec = "name: s\njobs: [{name: a, command: exit 3}, {name: b, command: 'true'}, {name: c, command: 'true'}]"
+    torc("torc-run", "-", input=spec)
+    execute("torc.db", "UPDATE job SET status = 2 WHERE job_id = 3")
+    lines = said(torc("torc-watch", 1))
+    assert lines[1:] == [
+        "Workflow 1 is stuck:",
+        "  job 3: no worker runs this workflow: torc-run 1",
+        "  1 failed: 'torc-diagnose 1' says why, 'torc-jobs --logs 1' what job 1 wrote.",
+        "1 ready jobs with no schedulers. Use --auto-schedule to regenerate.",
+    ]
 
 
 def test_a_job_that_fits_nowhere_is_stuck_after_one_start(torc: Torc, work_dir: Path) -> None:

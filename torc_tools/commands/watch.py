@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from torc_tools.core import pace
-from torc_tools.flows import recovery_options, recovery_steps, watching
+from torc_tools.flows import recovery_options, recovery_steps, watcher, watching
 from torc_tools.shell import layout, lease, options, stream, waking, watchlog
 
 PROG = "torc-watch"
@@ -44,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = stack.enter_context(contextlib.closing(watchlog.WatchLog(path, lazy=args.once)))
         stack.enter_context(log.failures())
         stack.enter_context(waking.interruptible())
-        watcher = watching.Watch(request, _policy(args), args.show_job_counts, held, log, args.once, [])
-        return watching.once(watcher) if args.once else watching.watch(watcher)
+        watch = watcher.Watch(request, _policy(args), args.show_job_counts, held, log, args.once, [])
+        return watching.once(watch) if args.once else watching.watch(watch)
 
 
 def _policy(args: argparse.Namespace) -> pace.Policy:

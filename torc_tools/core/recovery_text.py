@@ -30,6 +30,7 @@ class Plan(NamedTuple):
     unknown_again: int  # of those, run again although nobody knows why they failed
     unknown_held: int  # left alone because nobody knows why they failed
     held: int  # left alone for another reason
+    unknown_job: int | None = None  # the first of those left alone because nobody knows why
 
 
 def job_ids(record: Record) -> list[int]:
@@ -64,6 +65,7 @@ def is_unknown(adjustment: Record) -> bool:
 def plan(adjustments: Iterable[Record]) -> Plan:
     """Count what a list of adjustments comes to. A record without action is a hand-made one: it adjusts."""
     memory = runtime = again = unknown_again = unknown_held = held = 0
+    first: int | None = None
     for each in adjustments:
         jobs = len(job_ids(each))
         if each.get("action", "adjust") in GIVES:
@@ -73,9 +75,10 @@ def plan(adjustments: Iterable[Record]) -> Plan:
             unknown_again += jobs * is_unknown(each)
         elif is_unknown(each):
             unknown_held += jobs
+            first = first or next(iter(job_ids(each)), None)
         else:
             held += jobs
-    return Plan(memory, runtime, again, unknown_again, unknown_held, held)
+    return Plan(memory, runtime, again, unknown_again, unknown_held, held, first)
 
 
 def proposals(adjustments: Sequence[Record], *, dry_run: bool) -> list[str]:
@@ -132,15 +135,16 @@ def nothing_recoverable(workflow_id: int, counts: Plan) -> list[str]:
             f"No recoverable jobs found. {counts.unknown_held} job(s) failed with unknown causes.",
             "Use --retry-unknown to retry jobs with unknown failure causes.",
             ASSISTANT,
-            _look(workflow_id),
+            f"Or look yourself: {look(workflow_id, counts.unknown_job)}",
         ]
     held = f" {counts.held} job(s) are held for the reasons above." if counts.held else ""
     return ["", f"No recoverable jobs found.{held}"]
 
 
-def _look(workflow_id: int) -> str:
-    """Name the commands of ours that show why jobs failed: torc's own words end with an assistant."""
-    return f"Or look yourself: 'torc-diagnose {workflow_id}' says why, 'torc-jobs --logs JOB' what a job wrote."
+def look(workflow_id: int, job_id: int | None) -> str:
+    """Name the commands of ours that show why jobs failed, `job_id` being one of them."""
+    logs = "" if job_id is None else f", 'torc-jobs --logs {job_id}' what job {job_id} wrote"
+    return f"'torc-diagnose {workflow_id}' says why{logs}."
 
 
 def summary(workflow_id: int, counts: Plan, reset: int, ending: str) -> list[str]:
@@ -271,12 +275,12 @@ def attempt(number: int, max_retries: int | None) -> str:
     return f"Attempting automatic recovery (attempt {number}{limit})"
 
 
-def retries_exceeded(workflow_id: int, max_retries: int) -> list[str]:
-    """Give the lines for a watcher that has used up its recoveries."""
+def retries_exceeded(workflow_id: int, max_retries: int, job_id: int | None) -> list[str]:
+    """Give the lines for a watcher that has used up its recoveries; `job_id` is a job that failed."""
     return [
         f"Max retries ({max_retries}) exceeded. Manual intervention required.",
         "Use the Torc MCP server with your AI assistant to investigate.",
-        _look(workflow_id),
+        f"Or look yourself: {look(workflow_id, job_id)}",
     ]
 
 

@@ -2,58 +2,24 @@
 
 import sqlite3
 import time
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_limits, recovery_stages, recovery_steps, recovery_submit, watch_look
-from torc_tools.flows.recovery_stages import Request
-from torc_tools.flows.recovery_steps import Voice
+from torc_tools.flows import recovery_limits, recovery_stages, recovery_steps, recovery_submit, watch_end, watch_look
 from torc_tools.flows.watch_look import View
-from torc_tools.records import Record
-from torc_tools.shell import lease, liveness, pipeline, waking, watchlog, watchstate
+from torc_tools.flows.watcher import Ended, Pause, Watch, keep, load, memory_of
+from torc_tools.shell import lease, liveness, pipeline, waking
 
 PLAN_ANEW = 20  # while Slurm refuses a plan, and nothing else has changed, it is made anew every so many times
 LATE_S = 300.0  # so long after the last job accounting may still say why it failed
 
 
-class Watch(NamedTuple):
-    """One watcher: what was asked for, what it holds, and where it speaks."""
-
-    request: Request
-    policy: pace.Policy
-    show_counts: bool
-    held: lease.Lease
-    log: watchlog.WatchLog
-    once: bool
-    children: "list[pipeline.Child]"  # those that we started and that have not been seen to end
-
-    @property
-    def voice(self) -> Voice:
-        """Speak to the terminal and the log."""
-        return Voice(self.log.say, self.log.say, lambda: self.held.renew(after_s=lease.BEAT_S))
-
-
-class Pause(NamedTuple):
-    """Wait so long, or until one of these processes ends, or the workers of Slurm allocations have all left."""
-
-    seconds: float
-    processes: Sequence[waking.Process] = ()
-    allocations: bool = False
-
-
-class Ended(NamedTuple):
-    """The watch is over, or with --once the step is."""
-
-    status: int
-
-
 def watch(watcher: Watch) -> int:
     """Watch a workflow to its end; give the exit status: 0 only where every job is completed."""
-    state = _state(watcher)
+    state = load(watcher)
     header(watcher)
     try:
         while True:
@@ -71,7 +37,7 @@ def watch(watcher: Watch) -> int:
 
 def once(watcher: Watch) -> int:
     """Take one step, for cron: 75 while work goes on; silent unless something was done or became known."""
-    following = _step(watcher, _state(watcher))
+    following = _step(watcher, load(watcher))
     return following.status if isinstance(following, Ended) else exits.TEMPORARY
 
 
@@ -88,24 +54,6 @@ def header(watcher: Watch) -> None:
     if policy.auto_schedule:
         times = f"cooldown: {int(policy.cooldown_s)}s, stranded timeout: {int(policy.stranded_s)}s"
         watcher.log.say(f"Auto-schedule enabled (threshold: {policy.threshold} retry jobs, {times})")
-
-
-def _state(watcher: Watch) -> dict[str, Any]:
-    """Load what the last watcher kept; the clock of a watch that lasts starts now."""
-    state = watchstate.load(watcher.request.store, watcher.request.workflow_id)
-    if not watcher.once or "since" not in state:
-        state["since"] = time.time()
-    return state
-
-
-def _memory(state: dict[str, Any]) -> pace.Memory:
-    return pace.Memory(**{key: state[key] for key in pace.Memory._fields if key in state})
-
-
-def _keep(watcher: Watch, state: dict[str, Any], memory: pace.Memory | None = None) -> None:
-    state.update((memory or _memory(state))._asdict())
-    state["looked_at"] = time.time()
-    watchstate.save(watcher.request.store, watcher.request.workflow_id, state)
 
 
 def _step_safely(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
@@ -132,35 +80,32 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
     watcher = watcher._replace(request=watcher.request._replace(engine=view.engine))
     if watcher.show_counts:
         watcher.log.say(recovery_text.counts_line(view.seen.counts))
-    _tell_held(watcher, state, view.held)
-    memory = _memory(state)
+    watch_end.tell_held(watcher, state, view.held)
+    memory = memory_of(state)
     step = pace.decide(watcher.policy, view.seen, memory)
     if isinstance(step, pace.Done | pace.GiveUp):
-        return _end(watcher, state, step, view.seen)
+        return watch_end.end(watcher, state, step, view.seen)
     if isinstance(step, pace.Recover):
         return _recover(watcher, state, step, view)
     if isinstance(step, pace.Start):
+        if watch_end.still_nowhere(watcher, state, view.seen):
+            return Ended(exits.EMPTY)
         watcher.log.say(f"{'Auto-schedule: ' if watcher.policy.auto_schedule else ''}{step.why}")
         return _start_or_recover(watcher, state, view)
-    _keep(watcher, state)
+    keep(watcher, state)
     return Pause(step.seconds, view.processes, view.allocations)
-
-
-def _tell_held(watcher: Watch, state: dict[str, Any], held: Sequence[Record]) -> None:
-    """Say which allocations Slurm holds, each once: they would be waited for in silence, and for ever."""
-    told = state.get("held", ())
-    say_all(watcher.log.say, [recovery_text.held_allocation(row) for row in held if row["allocation_id"] not in told])
-    state["held"] = [row["allocation_id"] for row in held]
 
 
 def _start_or_recover(watcher: Watch, state: dict[str, Any], view: View) -> Pause | Ended:
     """Let the workflow go on; where what is ready fits nowhere, recover what failed beside it."""
-    memory, seen = _memory(state), view.seen
+    memory, seen = memory_of(state), view.seen
     try:
         return _start(watcher, state, pace.started(memory, seen), rest=seen.capacity and seen.unsent > 0)
     except Failure as failure:
         step = pace.ended(watcher.policy, seen, memory)
         if failure.status != exits.EMPTY or not isinstance(step, pace.Recover) or not _runs_again(watcher):
+            if failure.status == exits.EMPTY:
+                watch_end.nothing_fits(watcher, state, seen)
             raise
         return _recover(watcher, state, step, view)
 
@@ -217,7 +162,7 @@ def _start(
     watcher.children.append(process)
     child = (liveness.me()[0], process.pid, liveness.start_ticks(process.pid))
     state["child"] = child
-    _keep(watcher, state, memory)
+    keep(watcher, state, memory)
     return Pause(watcher.policy.poll_s, [child])
 
 
@@ -226,7 +171,8 @@ def _submit(watcher: Watch, state: dict[str, Any], memory: pace.Memory, *, rest:
     watcher.log.say("Regenerating Slurm schedulers and submitting...")
     plan = [pipeline.text(*recovery_stages.go_on(watcher.request)), memory.started_progress]
     times = state["unsent"][1] if state.get("unsent", (None,))[0] == plan else 0
-    sent = recovery_submit.send(watcher.request, watcher.voice, rest=rest or times % PLAN_ANEW > 0)
+    voice = watcher.voice._replace(hear=watch_end.Hearing(watcher, state))
+    sent = recovery_submit.send(watcher.request, voice, rest=rest or times % PLAN_ANEW > 0)
     failure = sent.failure
     state["unsent"] = [plan, times + 1] if failure and recovery_submit.is_planned(watcher.request) else [None, 0]
     if failure and failure.status not in recovery_submit.AGAIN:
@@ -235,7 +181,7 @@ def _submit(watcher: Watch, state: dict[str, Any], memory: pace.Memory, *, rest:
         watcher.log.say(f"torc-watch: {failure.message}; trying again at the next poll")
     elif sent.allocations and watcher.policy.auto_schedule:
         watcher.log.say("Auto-schedule: Successfully submitted new allocations")
-    _keep(watcher, state, None if failure else memory)
+    keep(watcher, state, None if failure else memory)
     return Pause(watcher.policy.poll_s, (), allocations=not failure)
 
 
@@ -255,11 +201,11 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
     say_all(say, recovery_text.proposals(found, dry_run=False))
     if not counts.again and not recovery_steps.look(request).counts["ready"]:  # the hook may have reset jobs itself
         return _nothing(watcher, state, counts, seen)
-    memory = _memory(state)
-    _keep(watcher, state, pace.recovered(memory, seen))  # it counts, even if we are killed before it is done
+    memory = memory_of(state)
+    keep(watcher, state, pace.recovered(memory, seen))  # it counts, even if we are killed before it is done
     if counts.again:
         _carry_out(watcher, state, raw, memory)
-    pause = _start(watcher, state, pace.started(_memory(state), seen), verb="Restarting")
+    pause = _start(watcher, state, pace.started(memory_of(state), seen), verb="Restarting")
     say_all(say, ["", "Recovery initiated. Resuming monitoring..."])
     if not watcher.once:
         say("")
@@ -271,11 +217,11 @@ def _nothing(watcher: Watch, state: dict[str, Any], counts: recovery_text.Plan, 
     """End where no failed job can be recovered; while accounting may still say why they failed, look again first."""
     if seen.unheard and seen.rested_s < LATE_S:
         watcher.log.say("Slurm's accounting has not told all yet: looking again at the next poll")
-        _keep(watcher, state)
+        keep(watcher, state)
         return Pause(watcher.policy.poll_s)
     say_all(watcher.log.say, recovery_text.nothing_recoverable(watcher.request.workflow_id, counts))
     state["told"] = ["nothing", seen.progress]
-    _keep(watcher, state)
+    keep(watcher, state)
     return Ended(exits.EMPTY)
 
 
@@ -299,56 +245,6 @@ def _carry_out(watcher: Watch, state: dict[str, Any], raw: bytes, memory: pace.M
     try:
         done = recovery_steps.carry_out(watcher.request, watcher.voice, raw)
     except Failure:
-        _keep(watcher, state, memory)
+        keep(watcher, state, memory)
         raise
     watcher.log.say(f"  Reset {done.named} job(s)")
-
-
-def _end(watcher: Watch, state: dict[str, Any], step: pace.Done | pace.GiveUp, seen: pace.Seen) -> Ended:
-    """Say how it ended; with --once the same end is said once."""
-    told = [step.why if isinstance(step, pace.GiveUp) else "done", seen.progress]
-    if not (watcher.once and state.get("told") == told):
-        say_all(watcher.log.say, _ending(watcher, step, seen))
-    state["told"] = told
-    if isinstance(step, pace.Done):
-        state["recoveries"] = 0
-    _keep(watcher, state)
-    return Ended(exits.OK if isinstance(step, pace.Done) else exits.EMPTY)
-
-
-def _ending(watcher: Watch, step: pace.Done | pace.GiveUp, seen: pace.Seen) -> list[str]:
-    workflow_id = watcher.request.workflow_id
-    complete = [f"Workflow {workflow_id} is complete"]
-    if isinstance(step, pace.Done):
-        return [*complete, "", f"Workflow completed successfully ({step.completed} jobs)"]
-    if step.why == "stuck":
-        return [f"Workflow {workflow_id} is stuck:", *_reasons(watcher), *_advice(watcher, seen)]
-    if step.why == "canceled":
-        return [recovery_text.canceled(workflow_id)]
-    lines = [*complete, *recovery_text.failures(seen.counts)]
-    if step.why == "disabled":
-        return [*lines, "", "Recovery disabled. To enable, use --recover flag."]
-    if step.why == "retries":
-        return [
-            *lines,
-            "",
-            *recovery_text.retries_exceeded(watcher.request.workflow_id, watcher.policy.max_retries or 0),
-        ]
-    return lines
-
-
-def _reasons(watcher: Watch) -> list[str]:
-    """Ask torc-status why nothing moves."""
-    request = watcher.request
-    stage = ["torc-status", *request.store_options, "--format", "jsonl", str(request.workflow_id)]
-    ran = pipeline.run(stage, hear=watcher.voice.hear)
-    summaries = [each for each in recovery_steps.parse(ran.stdout) if each["type"] == "summary"]
-    return [f"  {reason.get('text')}" for each in summaries for reason in each.get("reasons") or ()]
-
-
-def _advice(watcher: Watch, seen: pace.Seen) -> list[str]:
-    ready = seen.counts["ready"]
-    if ready and not (watcher.policy.recover or watcher.policy.auto_schedule):
-        nobody = [recovery_text.NO_NODES] if watcher.request.engine == "slurm" else []
-        return [*nobody, f"{ready} ready jobs with no schedulers. Use --auto-schedule to regenerate."]
-    return []
