@@ -34,6 +34,7 @@ RESULT = {"type": "result", "workflow_id": 1, "job_id": 2, "job_name": "train", 
 JOB = {"type": "job", "job_id": 1, "command": "true"}
 ALLOCATION = {"type": "allocation", "workflow_id": 1, "kind": "slurm", "status": "planned", "token": "0" * 32,
               "group": "small", "walltime_s": 600}  # fmt: skip
+SAMPLE = {"type": "sample", "at": 1790000000.0, "pid": 4711, "memory_bytes": 2 * GIB, "num_processes": 1}
 SPEC = b"name: piped\njobs:\n  - name: one\n    command: 'true'\n"
 NOTE = {"type": "note", "text": "x" * 2_000_000}
 
@@ -61,6 +62,7 @@ CALLS = {
     "torc-heuristics": Call((), line(DIAGNOSIS), "diagnosis"),
     "torc-hpc": Call(("partitions", "kestrel")),
     "torc-jobs": Call(("1",)),
+    "torc-plot": Call((), line(SAMPLE), "sample"),
     "torc-recover": Call(("1", "--dry-run"), status=GAVE_UP),
     "torc-regenerate": Call(("--profile=kestrel", "--account=proj"), line(RESET), "reset"),
     "torc-report": Call(("1", "--include-failed")),
@@ -85,6 +87,7 @@ TALKERS = {  # commands that say words on stderr while they work, and why
 }
 SINKS = (
     "torc-apply",
+    "torc-plot",
     "torc-regenerate",
     "torc-reset",
     "torc-submit",
@@ -93,6 +96,8 @@ SINKS = (
 NOT = {  # (row, command): why the row means nothing there
     ("stdout", "torc-watch"): "writes no records: its lines are for people",
     ("store", "torc-heuristics"): "opens no store",
+    ("store", "torc-plot"): "opens no store",
+    ("cut short", "torc-plot"): "draws what a command killed while it was sampled left behind",
     ("store", "torc-hpc"): "opens no store",
     ("store", "torc-sample"): "opens no store",
     ("store", "torc-work"): "never opens the store",

@@ -1,6 +1,6 @@
 """The figures of attempts and machines as a table, for the pages: what a person reads and what sorts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torc_tools import units
@@ -13,24 +13,24 @@ Table = dict[str, Any]  # columns: texts; rows: lists of cells; a cell is text, 
 
 COLUMNS = (
     "Job", "Attempt", "Machine", "Started", "Duration", "of requested", "Peak memory", "Average", "Requested",
-    "Peak used", "Peak CPU", "Average", "Requested", "Peak used", "Processes", "Samples",
+    "Used", "Peak CPU", "Average", "Requested", "Used", "Processes", "Samples",
 )  # fmt: skip
 NODE_COLUMNS = (
-    "Machine", "Started", "Duration", "Peak memory", "Average", "Total", "Peak used", "Peak CPU", "Average", "Samples",
+    "Machine", "Started", "Duration", "Peak memory", "Average", "Total", "Used", "Peak CPU", "Average", "Samples",
 )  # fmt: skip
 
 
-def jobs(members: Sequence[Track], hrefs: dict[int, str] | None = None) -> Table:
-    """Make the table of attempts; `hrefs` are the pages of the jobs, by id."""
+def jobs(members: Sequence[Track], href: Callable[[int], str] | None = None) -> Table:
+    """Make the table of attempts; `href` gives the page of a job by its id."""
     rows = []
     for each in members:
         memory, cpu, asked = each.memory, each.cpu, each.request
-        href = (hrefs or {}).get(each.job_id)
+        name = visible(f"{each.job_id} {each.job_name}")
         rows.append(
             [
-                {"text": visible(f"{each.job_id} {each.job_name}"), "sort": each.job_id, "href": href},
+                {"text": name, "sort": each.job_id, "href": href(each.job_id) if href else None},
                 _plain(each.attempt_id),
-                {"text": visible(each.hostname or "-"), "sort": each.hostname},
+                {"text": visible(each.hostname or "-"), "sort": each.hostname or None},
                 {"at": each.started_at, "sort": each.started_at},
                 _seconds(each.duration_s),
                 _share(each.duration_s, asked.runtime_s),

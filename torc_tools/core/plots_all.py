@@ -30,9 +30,11 @@ def figure(members: Sequence[Track], what: str) -> Figure:
         style: Figure = {"colour": colours[number % len(colours)], "dash": "solid" if number < len(colours) else "dot"}
         xy = plotting.numbers(curve.times, per_s), plotting.numbers(curve.values, factor)
         data.append(plotting.line(plotting.label(name), *xy, points=len(curve.times), unit=unit, **style))
-    for value in few:
+    for value, dash in zip(few, ("dash", "dot", "dashdot"), strict=False):
         name = f"Requested {value * factor:,.{2 if unit == 'GB' else 0}f} {unit}"
-        data.append(plotting.level(name, value * factor, longest * per_s or 1, unit=unit, colour=plotting.ASKED))
+        data.append(
+            plotting.level(name, value * factor, longest * per_s or 1, unit=unit, colour=plotting.ASKED, dash=dash)
+        )
     title = f"{'Memory' if what == 'memory' else 'CPU'} Usage - All Jobs"
     if len(members) > TOP:
         title += f" (the {TOP} highest of {len(members):,})"

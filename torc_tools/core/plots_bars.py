@@ -34,6 +34,7 @@ def figure(bars: Sequence[Bar], title: str, limit: str, kind: str) -> Figure:
     axes = plotting.panels([f"Memory ({unit})", "CPU (%)"], [1, 1], 0.08)
     made = plotting.layout(title, kind, barmode="overlay", hovermode="closest", **axes)
     many = len(bars) > MOST_NAMED
+    made["xaxis"]["showgrid"] = False
     made["bargap"] = 0.1 if many else 0.4
     if many:
         order = ", highest peak first" if len(bars) > MOST_BY_ID else ""
@@ -58,7 +59,7 @@ def _panel(
     size = max(3, min(40, 400 // len(rows)))
     mark = {"symbol": "line-ew", "size": size, "color": plotting.ASKED, "line": marked}
     data = [
-        {**bar, **_values("Peak", peaks, factor, unit), "marker": {"color": colour, "opacity": 0.45}},
+        {**bar, **_values("Peak", peaks, factor, unit), "marker": {"color": plotting.faded(colour)}},
         {**bar, **_values("Average", means, factor, unit), "marker": {"color": colour}},
     ]
     if any(limits):

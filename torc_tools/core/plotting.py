@@ -1,7 +1,6 @@
 """What the figures of torc-plot share: plotly's JSON written by hand, units that fit, names that cannot act."""
 
 import base64
-import sys
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ COLOURS = (  # on white and on black, and for most eyes that see colours otherwi
     "#3f8fd2", "#e0762e", "#2fa36b", "#b25fc4", "#d64550", "#c39a1d", "#1fa2a8", "#8a6f5c", "#e377b0", "#7f8894",
 )  # fmt: skip
 ASKED = "#d64550"
+_BIG_ENDIAN = array("H", [1]).tobytes()[0] == 0
 _NAME = 48  # characters of a name in a legend
 _MARKED = 60  # points up to which each is marked
 
@@ -29,7 +29,7 @@ def moments(values: Iterable[float]) -> Figure:
 
 
 def _typed(packed: "array[float]", kind: str) -> Figure:
-    if sys.byteorder == "big":
+    if _BIG_ENDIAN:
         packed.byteswap()
     return {"dtype": kind, "bdata": base64.b64encode(packed.tobytes()).decode()}
 
@@ -80,9 +80,14 @@ def line(name: str, x: Figure, y: Figure, **more: Any) -> Figure:
 
 def level(name: str, value: float, width: float, **more: Any) -> Figure:
     """Make the dashed line of what was asked for, from the start to `width`."""
-    return line(
-        name, numbers((0, width)), numbers((value, value)), points=999, dash="dash", width=1.4, **more
-    )  # 999: no markers
+    shown = {"points": _MARKED + 1, "dash": "dash", "width": 1.4, **more}
+    return line(name, numbers((0, width)), numbers((value, value)), **shown)
+
+
+def faded(colour: str) -> str:
+    """Give a colour so thin that what is behind it shows."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.42)"
 
 
 def panels(titles: Sequence[str], weights: Sequence[int], gap: float = 0.06) -> Figure:
@@ -107,6 +112,6 @@ def layout(title: str, x_title: str, **more: Any) -> Figure:
         "yaxis": {"rangemode": "tozero"},
         "legend": {"orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom"},
         "hoverlabel": {"namelength": -1},
-        "margin": {"l": 72, "r": 24, "t": 64, "b": 56},
+        "margin": {"l": 72, "r": 24, "t": 40, "b": 60},
         **more,
     }

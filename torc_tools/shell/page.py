@@ -54,6 +54,13 @@ def escaped(text: str) -> str:
     return html.escape(stream.printable(text))
 
 
+def address(name: str) -> str:
+    """Write the name of a file beside the page as the address of a link."""
+    from urllib.parse import quote
+
+    return quote(name.encode(errors="surrogateescape"))
+
+
 def render(page: Page) -> bytes:
     """Write a page. Nothing runs in it but its own scripts, and nothing is fetched, whatever stands in its data."""
     style = page.style.replace("</", "<\\/")
