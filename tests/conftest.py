@@ -68,7 +68,7 @@ def command(name: str) -> list[str]:
     """Give the argument list that starts a command: command('torc-create') or command('create')."""
     short = name.removeprefix("torc-")
     if INSTALLED:
-        return [f"{INSTALLED}/torc-{short}"]
+        return [f"{INSTALLED}/{'torc' if short == 'torc' else f'torc-{short}'}"]
     return [sys.executable, "-P", "-m", f"torc_tools.commands.{short.replace('-', '_')}"]
 
 

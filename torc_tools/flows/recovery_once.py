@@ -129,7 +129,7 @@ def receipt(request: Request, lines: list[bytes]) -> int:
 
     What was carried out goes on, even where the reader has left or the disk is full.
     """
-    if output.terminal():
+    if output.terminal() or stream.speaks():
         return exits.OK
     try:
         stream.stdout().write(recovery_steps.framed(request.workflow_id, lines))

@@ -35,6 +35,12 @@ def text(lines: Iterable[str]) -> None:
     stream.stdout().flush()
 
 
+def value(made: Any) -> None:
+    """Write one JSON value for a program, two spaces a level."""
+    stream.stdout().write(orjson.dumps(made, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    stream.stdout().flush()
+
+
 def raw(data: bytes) -> None:
     """Write bytes of a job's output as they are; on a terminal with control characters made visible."""
     if terminal():
