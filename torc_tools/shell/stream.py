@@ -7,6 +7,7 @@ died, and nothing may be applied.
 import contextlib
 import os
 import sqlite3
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO
@@ -38,6 +39,16 @@ def read(file: str | None = None) -> Iterator[Record]:
             _line[0] = 0
         except OSError as error:
             raise Failure(exits.IO, f"cannot read '{file or '-'}': {error.strerror}") from None
+
+
+def is_piped(file: str | None) -> bool:
+    """Say whether what `read` gives comes straight from another program, which speaks to the same people."""
+    if file not in (None, "-"):
+        return False
+    try:
+        return stat.S_ISFIFO(os.fstat(0).st_mode)
+    except OSError:
+        return False
 
 
 def text(file: str) -> str:
