@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from torc_tools import units
-from torc_tools.core import grouping
+from torc_tools.core import grouping, utilization
 from torc_tools.records import Record
 
 MARGIN_MILLI = 1200  # torc's multiplier for what was measured
@@ -99,7 +99,7 @@ def _memory(peak: int, asked: int | None) -> int:
 
 def _cpus(peak: float, asked: int | None) -> int:
     fitting = units.ceil_div(math.ceil(peak * 1000) * MARGIN_MILLI, 100 * 1000 * 1000)
-    return _at_most(max(1, fitting), peak / 100, asked)
+    return _at_most(max(1, fitting), peak / (100 + utilization.CPU_NOISE_PERCENT), asked)
 
 
 def _time(longest: float, asked: int | None) -> int:

@@ -14,6 +14,7 @@ from torc_tools.core import diagnosis, slurmvalues, slurmverdicts
 from torc_tools.records import Record
 
 VIOLATION = ("job_id", "job_name", "resource_type", "specified", "peak_used", "over_utilization")
+CPU_NOISE_PERCENT = 1.0  # of a peak of CPU use: the clocks are not finer
 _ALWAYS = (
     "job_id", "job_name", "return_code", "exec_time_minutes", "configured_memory", "configured_runtime",
     "configured_cpus",
@@ -102,7 +103,7 @@ def failure(result: Record) -> Record:
         "likely_timeout": is_late,
         "timeout_reason": _timeout_reason(result) if is_late else None,
         "runtime_utilization": tenths(100 + runtime.over_percent()) if runtime else None,
-        "likely_cpu_violation": _over(cpu),
+        "likely_cpu_violation": cpu is not None and cpu.over_percent() >= CPU_NOISE_PERCENT,
         "likely_runtime_violation": _over(runtime),
         "peak_cpu_percent": result["peak_cpu_percent"],
         "cause": why["cause"],

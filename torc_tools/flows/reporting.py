@@ -55,30 +55,37 @@ def _violations(args: argparse.Namespace, chosen: Chosen) -> Iterator[Record]:
 
 
 def _seed(args: argparse.Namespace, chosen: Chosen, found: Iterable[Record]) -> int:
-    """Write the one object that torc writes; rows are held as text, which is a third of what they take as objects."""
-    over, rows, failures = 0, [], []
+    """Write the one object that torc writes; rows are held as the text that they become."""
+    over, texts = 0, {"violation": bytearray(), "resource_violation": bytearray()}
+    counts = dict.fromkeys(texts, 0)
     for record in output.where(found, args.where):
-        if record["type"] == "violation":
-            over += record["is_over"]
-            rows.append(_nested(utilization.seed_violation(record)))
-        else:
-            failures.append(_nested(utilization.seed_failure(record)))
-    report = {
-        "workflow_id": args.workflow_id,
-        "run_id": args.run_id,
-        "total_results": chosen.total(),
-        "over_utilization_count": over,
-        "violations": rows,
-    }
+        kind = record["type"]
+        over += kind == "violation" and record["is_over"]
+        shown = utilization.seed_violation(record) if kind == "violation" else utilization.seed_failure(record)
+        texts[kind] += b"," * (counts[kind] > 0) + _indented(b"\n" + orjson.dumps(shown, option=orjson.OPT_INDENT_2), 4)
+        counts[kind] += 1
+    report = {"workflow_id": args.workflow_id, "run_id": args.run_id, "total_results": chosen.total()}
+    parts = [_fields({**report, "over_utilization_count": over}), *_array("violations", texts["violation"])]
     if args.include_failed:
-        report |= {"resource_violations_count": len(failures), "resource_violations": failures}
-    stream.stdout().write(orjson.dumps(report, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+        count = {"resource_violations_count": counts["resource_violation"]}
+        parts += [b",", _fields(count), *_array("resource_violations", texts["resource_violation"])]
+    stream.stdout().writelines([b"{", *parts, b"\n}\n"])
     stream.stdout().flush()
-    return exits.EMPTY if args.exit_status and not (rows or failures) else exits.OK
+    return exits.EMPTY if args.exit_status and not any(counts.values()) else exits.OK
 
 
-def _nested(record: Record) -> orjson.Fragment:
-    return orjson.Fragment(orjson.dumps(record, option=orjson.OPT_INDENT_2).replace(b"\n", b"\n    "))
+def _fields(record: Record) -> bytes:
+    """Write an object's fields without the brackets around them."""
+    return orjson.dumps(record, option=orjson.OPT_INDENT_2)[1:-2]
+
+
+def _array(name: str, rows: bytearray) -> list[bytes | bytearray]:
+    """Write one more field of an object: a list of the texts of its rows."""
+    return [f',\n  "{name}": ['.encode(), rows, b"\n  ]" if rows else b"]"]
+
+
+def _indented(text: bytes, by: int) -> bytes:
+    return text.replace(b"\n", b"\n" + b" " * by)
 
 
 def _for_people(args: argparse.Namespace, chosen: Chosen, found: Iterable[Record]) -> int:
@@ -91,12 +98,10 @@ def _for_people(args: argparse.Namespace, chosen: Chosen, found: Iterable[Record
             output.emit(part, args, columns)
             output.text([""])
     over = sum(record["is_over"] for record in rows)
-    lines = [f"{chosen.total()} results, {over} times more used than asked for"]
-    if args.include_failed:
-        lines[0] += f", {len(failures)} failed"
+    failed = f", {len(failures)} failed" if args.include_failed else ""
+    output.text([f"{chosen.total()} result(s), {over} violation(s){failed}"])
     if over:
-        lines.append(f"What would fit: torc-report --usage {args.workflow_id}")
-    output.text(lines)
+        output.text([f"What would fit: torc-correct --dry-run {args.workflow_id}"])
     return exits.EMPTY if args.exit_status and not kept else exits.OK
 
 
