@@ -55,9 +55,17 @@ class Hook(NamedTuple):
 def run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> None:
     """Run a hook to its end in its own process group, its output line by line through `say`.
 
+    It finds our commands on its PATH, `torc` among them.
     `beat` is called at least once a minute. Raises Failure(1) where it cannot be started, exits with another status
     than 0, or runs longer than `limit_s` seconds.
     """
+    from torc_tools.shell import onpath
+
+    with onpath.ours(os.environ.get("PATH")) as path:
+        _run(hook._replace(environment={"PATH": path, **hook.environment}), say, beat)
+
+
+def _run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> None:
     process = _start(hook)
     try:
         ended = _follow(process, time.monotonic() + hook.limit_s, say, beat)
