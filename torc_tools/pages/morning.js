@@ -249,6 +249,7 @@
       });
       $("kinds").append(button);
     }
+    if (data.marks.length) $("kinds").append(make("span", `changes ${data.marks.length}`, "mark dot f-cured"));
     new ResizeObserver(() => draw()).observe(box);
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
     draw();

@@ -1,0 +1,135 @@
+"""The numbers of the page's drawings and lists, packed in columns: ten thousand jobs are a small file."""
+
+import heapq
+from collections.abc import Sequence
+from typing import Any
+
+from torc_tools import states
+from torc_tools.core import morning, morning_story, morning_words
+from torc_tools.core.markup import visible
+from torc_tools.core.morning import Attempt, Night
+from torc_tools.records import Record
+
+KINDS = (
+    "completed",
+    "memory",
+    "time",
+    "place",
+    "other",
+    "canceled",
+)  # of ends, as the drawing and its legend have them
+
+
+def data(night: Night) -> Record:
+    """Give what the script of the page reads.
+
+    Times are tenths of a second since `start`; lists that rise are given as steps. -1 is unknown. A job names its
+    requirement, an attempt its job, its cause and its words by their place in a list.
+    """
+    causes, words, requirements = _Index(), _Index(), _Index()
+    attempts = _attempts(night, causes, words)
+    return {
+        "start": night.start,
+        "end": night.end,
+        "zone": _zone(night),
+        "marks": [_tenths(night, each.at) for each in morning_story.story(night) if each.kind == "change"],
+        "fates": list(morning.FATES),
+        "kinds": list(KINDS),
+        "jobs": {
+            "id": _steps([job.job_id for job in night.facts.jobs]),
+            "name": [visible(job.job_name) for job in night.facts.jobs],
+            "fate": [morning.FATES.index(night.fates[job.job_id]) for job in night.facts.jobs],
+            "status": [job.status for job in night.facts.jobs],
+            "asked": [requirements.of(_asked(night, job.resource_requirements_id)) for job in night.facts.jobs],
+        },
+        "states": list(states.NAMES),
+        "asked": requirements.kept,
+        "attempts": attempts,
+        "causes": causes.kept,
+        "called": [morning_words.cause(word) for word in causes.kept],
+        "words": words.kept,
+    }
+
+
+class _Index:
+    """A list in which each thing stands once."""
+
+    def __init__(self) -> None:
+        self.kept: list[Any] = []
+        self._at: dict[Any, int] = {}
+
+    def of(self, thing: Any) -> int:
+        """Give the place of a thing; what is new is put at the end."""
+        if thing not in self._at:
+            self._at[thing] = len(self.kept)
+            self.kept.append(thing)
+        return self._at[thing]
+
+
+def _attempts(night: Night, causes: _Index, words: _Index) -> Record:
+    """Give the columns of the attempts, in order of start; where that is unknown it is -1, as the lane is."""
+    place = {job.job_id: at for at, job in enumerate(night.facts.jobs)}
+    attempts = sorted(night.attempts, key=lambda each: (each.started_at or 0.0, each.job_id, each.attempt_id))
+    limits = _Index()
+    begins = [_tenths(night, each.started_at) for each in attempts]
+    verdicts = [night.facts.verdicts.get(each.key) for each in attempts]
+    return {
+        "job": [place[each.job_id] for each in attempts],
+        "run": [each.run_id for each in attempts],
+        "attempt": [each.attempt_id for each in attempts],
+        "start": _steps(begins),
+        "took": [round(each.seconds * 10) for each in attempts],
+        "lane": lanes(attempts),
+        "kind": [KINDS.index(night.kind(each)) for each in attempts],
+        "cause": [-1 if each.is_good else causes.of(night.cause(each)) for each in attempts],
+        "words": [words.of(visible(verdict.words)) if verdict else -1 for verdict in verdicts],
+        "code": [each.return_code for each in attempts],
+        "peak": [-1 if each.peak_memory_bytes is None else each.peak_memory_bytes >> 10 for each in attempts],  # KB
+        "cpu": [-1 if each.avg_cpu_percent is None else round(each.avg_cpu_percent) for each in attempts],
+        "limits": [limits.of((each.memory_bytes, each.runtime_s, each.num_cpus)) for each in attempts],
+        "given": limits.kept,
+    }
+
+
+def lanes(attempts: Sequence[Attempt]) -> list[int]:
+    """Give each attempt, in order of start, the lowest lane that is free at its start; -1 where its time is unknown."""
+    free: list[int] = []
+    busy: list[tuple[float, int]] = []  # (end, lane)
+    found = []
+    for each in attempts:
+        if each.started_at is None:
+            found.append(-1)
+            continue
+        while busy and busy[0][0] <= each.started_at:
+            heapq.heappush(free, heapq.heappop(busy)[1])
+        lane = heapq.heappop(free) if free else len(busy)
+        heapq.heappush(busy, (each.started_at + each.seconds, lane))
+        found.append(lane)
+    return found
+
+
+def _tenths(night: Night, at: float | None) -> int:
+    return -1 if at is None else max(0, round((at - night.start) * 10))
+
+
+def _steps(values: Sequence[int]) -> list[int]:
+    """Give the first value and then by how much each is more than the one before."""
+    return [value - before for value, before in zip(values, [0, *values], strict=False)]
+
+
+def _asked(night: Night, row: int | None) -> tuple[Any, ...]:
+    asked = night.facts.requirements.get(row, {}) if row is not None else {}
+    return asked.get("name"), asked.get("memory_bytes"), asked.get("runtime_s"), asked.get("num_cpus", 1)
+
+
+def _zone(night: Night) -> list[list[float]]:
+    """Give local time's distance from UTC: [since when, seconds], one for each change between start and end."""
+    step = max(900.0, (night.end - night.start) / 2000)
+    found: list[list[float]] = []
+    at = night.start
+    while at <= night.end + step:
+        ahead = night.facts.offset(at)
+        if not found or found[-1][1] != ahead:
+            found.append([at, ahead])
+        at += step
+    return found

@@ -1,0 +1,229 @@
+"""Why jobs failed in the night, cause by cause, and what was done about it; what is left, and the command for it."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from torc_tools import states, units
+from torc_tools.core import morning, morning_words, recovery_text
+from torc_tools.core.morning import Attempt, Night
+from torc_tools.exits import Failure
+from torc_tools.records import Record
+
+MOST_IDS = 20  # in a command that names jobs
+
+
+class Cause(NamedTuple):
+    """One cause of failures: how often, whom it hit, what was done about it and what that came to."""
+
+    cause: str
+    attempts: int
+    job_ids: Sequence[int]
+    cured: int  # of these jobs
+    left: int
+    lost_s: float  # core-seconds
+    steps: Sequence[tuple[str, int]]  # what was changed before the next attempt, and for how many jobs
+    words: Sequence[tuple[str, int]]  # what the logs or the facts say, the most frequent first, and how often
+    certain: int  # attempts of which somebody who knows said so
+
+
+def causes(night: Night) -> list[Cause]:
+    """Give the causes of all failed attempts, that with the most jobs first."""
+    by_cause: dict[str, list[Attempt]] = {}
+    for attempt in night.failed():
+        by_cause.setdefault(night.cause(attempt), []).append(attempt)
+    found = [_cause(night, cause, attempts) for cause, attempts in by_cause.items()]
+    return sorted(found, key=lambda each: (-len(each.job_ids), -each.attempts, each.cause))
+
+
+def _cause(night: Night, cause: str, attempts: Sequence[Attempt]) -> Cause:
+    job_ids = list(dict.fromkeys(each.job_id for each in attempts))
+    fates = Counter(night.fates[job_id] for job_id in job_ids)
+    steps = Counter(step for each in attempts if (step := _step(night, each)))
+    verdicts = [night.facts.verdicts[each.key] for each in attempts if each.key in night.facts.verdicts]
+    return Cause(
+        cause,
+        attempts=len(attempts),
+        job_ids=job_ids,
+        cured=fates[morning.CURED],
+        left=fates[morning.FAILED],
+        lost_s=sum(each.core_s for each in attempts),
+        steps=steps.most_common(),
+        words=Counter(verdict.words for verdict in verdicts if verdict.words).most_common(),
+        certain=sum(verdict.certainty == "certain" for verdict in verdicts),
+    )
+
+
+def _step(night: Night, attempt: Attempt) -> str:
+    """Say what the next attempt had that this one had not; '' where there was none."""
+    after = night.next(attempt)
+    if after is None:
+        return ""
+    words = morning_words
+    changes = []
+    if after.memory_bytes != attempt.memory_bytes:
+        changes.append(f"memory {words.size(attempt.memory_bytes)} → {words.size(after.memory_bytes)}")
+    if after.runtime_s != attempt.runtime_s:
+        changes.append(f"time {words.span(attempt.runtime_s)} → {words.span(after.runtime_s)}")
+    if changes:
+        return ", ".join(changes)
+    return "tried again at once" if after.run_id == attempt.run_id else "run again as it was"
+
+
+class Command(NamedTuple):
+    """A line for a shell, and what it is for."""
+
+    label: str
+    line: str
+
+
+class Left(NamedTuple):
+    """Jobs that are failed now and share what can be done: why they were left, and what would go on with them."""
+
+    cause: str
+    job_ids: Sequence[int]
+    reason: str
+    words: Sequence[str]  # what their logs say
+    waiting: Sequence[int]  # jobs that could not run because of these alone or among others
+    commands: Sequence[Command]
+
+
+def left(night: Night) -> list[Left]:
+    """Give what is left: the failed jobs by what can be done about them, the largest group first."""
+    groups: dict[tuple[str, str, str], list[Record]] = {}
+    holds = _holds(night)
+    for each in night.facts.adjustments:
+        job_id = each["job_ids"][0]
+        plan = _held(each, holds.get(job_id))
+        head = "adjust" if plan["action"] == "adjust" else str(plan["reason"]).partition(":")[0]
+        key = recovery_text.cause(plan) or "unknown", head, _override(plan).partition(" ")[0]
+        groups.setdefault(key, []).append(plan)
+    found = [_left(night, key[0], plans) for key, plans in groups.items()]
+    return sorted(found, key=lambda each: (-len(each.job_ids), each.job_ids))
+
+
+def _holds(night: Night) -> dict[int, Record]:
+    """Give, by job, the holds of the last watch that are about the attempt that the job is at."""
+    latest = {job_id: attempts[-1].key for job_id, attempts in night.by_job.items()}
+    found = {}
+    for each in night.facts.held:
+        for job_id, run_id, attempt_id in each["attempts"]:
+            if latest.get(job_id) == (job_id, run_id, attempt_id):
+                found[job_id] = each
+    return found
+
+
+def _held(adjustment: Record, hold: Record | None) -> Record:
+    """Give the plan for a job: what the last watch held stays held, by the limits that it had."""
+    if hold is None:
+        return adjustment
+    return {**adjustment, "action": "hold", "reason": hold["reason"], "override": hold["override"]}
+
+
+def _override(plan: Record) -> str:
+    """Give what would override a hold; '' where torc-recover alone goes on."""
+    return str(plan["override"] or "") if plan["action"] == "hold" else ""
+
+
+def _reason(plans: Sequence[Record]) -> str:
+    """Say why jobs are left."""
+    first = plans[0]
+    if first["action"] == "hold":
+        return str(first["reason"])
+    if first["action"] == "retry":
+        return f"not recovered yet; {first['reason']}"
+    they = "it" if len(plans) == 1 else "they"
+    return f"not recovered yet; {they} would get {' and '.join(_grown(plans))}"
+
+
+def _grown(plans: Sequence[Record]) -> list[str]:
+    """Say what a recovery would give: 'memory 48 MB → 125 MB', with 'up to' where jobs would get different sizes."""
+    found = []
+    for what, key, parse, write in (
+        ("memory", "memory", units.parse_memory, morning_words.size),
+        ("time", "runtime", units.parse_duration, morning_words.span),
+    ):
+        sizes = {(each[f"original_{key}"], each[f"new_{key}"]) for each in plans if each[f"new_{key}"] is not None}
+        most = max((parse(new) for _, new in sizes), default=0)
+        old = {parse(original) if original is not None else None for original, _ in sizes}
+        if len(sizes) == 1:
+            found.append(f"{what} {write(old.pop())} → {write(most)}")
+        elif sizes:
+            found.append(f"up to {write(most)} of {what}")
+    return found
+
+
+def _left(night: Night, cause: str, plans: Sequence[Record]) -> Left:
+    job_ids = [each["job_ids"][0] for each in plans]
+    said = Counter(verdict.words for job_id in job_ids if (verdict := _verdict(night, job_id)) and verdict.words)
+    return Left(
+        cause,
+        job_ids,
+        _reason(plans),
+        [line for line, _ in said.most_common(3)],
+        sorted(_below(night, job_ids)),
+        _commands(night, job_ids, plans),
+    )
+
+
+def _verdict(night: Night, job_id: int) -> Any:
+    attempts = night.by_job.get(job_id)
+    return night.facts.verdicts.get(attempts[-1].key) if attempts else None
+
+
+def _commands(night: Night, job_ids: Sequence[int], plans: Sequence[Record]) -> list[Command]:
+    """Give the commands for a group: look, override, and the same for these jobs alone."""
+    facts = night.facts
+    workflow_id, store = facts.workflow["workflow_id"], facts.options
+    overrides = [_override(each) for each in plans]
+    found = [Command("What it wrote", f"torc-jobs{store} --logs {job_ids[0]}")]
+    option = overrides[0].partition(" ")[0]
+    if option and not option.startswith("--"):  # a command of its own, for one job
+        return [*found, Command("Run it again", overrides[0])]
+    most = _most(overrides) if " " in overrides[0] else option
+    recover = f"torc-recover{store} {most} {workflow_id}" if most else f"torc-recover{store} {workflow_id}"
+    found.append(Command("Override" if most else "Recover", recover))
+    if option == "--retry-unknown" and len(job_ids) <= MOST_IDS:
+        ids = ",".join(str(job_id) for job_id in job_ids)
+        go_on = f"torc-run{store} {workflow_id}"
+        if facts.engine == "slurm":
+            go_on = f"torc-regenerate{store} {workflow_id} | torc-submit{store}"
+        found.append(Command("These alone", f"torc-reset{store} --job-ids {ids} && {go_on}"))
+    return found
+
+
+def _most(overrides: Iterable[str]) -> str:
+    """Give the override that is enough for all: the largest size, time or factor."""
+    return max(overrides, key=_amount)
+
+
+def _amount(override: str) -> int:
+    option, _, value = override.partition(" ")
+    parse = {"--max-memory": units.parse_memory, "--max-runtime": units.parse_duration}.get(option, units.parse_factor)
+    try:
+        return parse(value)
+    except Failure:
+        return 0
+
+
+def _below(night: Night, job_ids: Iterable[int]) -> set[int]:
+    """Give the jobs that did not run because they wait for these, directly or through others."""
+    children = _children(night.facts.edges)
+    found: set[int] = set()
+    todo = deque(job_ids)
+    while todo:
+        for child in children.get(todo.popleft(), ()):
+            if child not in found and child in night.jobs and night.jobs[child].status in _STOPPED:
+                found.add(child)
+                todo.append(child)
+    return found
+
+
+_STOPPED = (states.CANCELED, states.BLOCKED)
+
+
+def _children(edges: Iterable[tuple[int, int]]) -> Mapping[int, list[int]]:
+    children: dict[int, list[int]] = {}
+    for job_id, parent in edges:
+        children.setdefault(parent, []).append(job_id)
+    return children
