@@ -490,3 +490,28 @@ def test_ten_thousand_jobs_in_one_question_each(torc, work_dir, allocated, fake)
     assert sync(torc)["accounting_pending"] == 0
     assert execute(allocated, "SELECT count(*) FROM slurm_stats WHERE max_rss_bytes = 1073741824") == [(count,)]
     assert len(fake.asked("squeue")) == len(fake.asked("sacct")) == 1
+
+
+def shown(torc, *options: object) -> list[str]:
+    """Give the lines for people, as a terminal would show them."""
+    lines = torc("torc-sync", 1, "-f", "table", *options).stdout.decode().splitlines()
+    assert max(map(len, lines)) <= 80, lines
+    return lines
+
+
+def test_people_get_lines_that_fit_a_terminal(torc, work_dir, allocated, fake):
+    fake.says("squeue", squeue(waiting(7, "PENDING", "Priority")))
+    assert shown(torc) == ["workflow 1: settled:", "  Slurm job 7: queued, PENDING (Priority)"]
+    hostile = "x" * 90 + "\\n\x1b[31m"
+    execute(allocated, f"UPDATE job SET name = '{hostile}' WHERE job_id = 3")
+    fake.says("squeue", squeue(waiting(7, "PENDING", "launch failure limit exceeded requeued held")))
+    assert "  Slurm job 7: held, scontrol release 7 (launch failure limit exceeded requeued…" in shown(torc)
+    work(work_dir, started(3), started(4))
+    fake.says("squeue", squeue(waiting(7, "TIMEOUT")))
+    fake.says("sacct", sacct(account("7", "TIMEOUT", Start=1, End=2)))
+    lines = shown(torc, "--dry-run")
+    assert lines[:2] == ["workflow 1: would be settled:", "  2 jobs lost with their worker:"]
+    assert lines[2].endswith("…): Slurm job 7 ran into its time limit"), lines
+    assert "  Slurm job 7: complete, TIMEOUT" in lines
+    shown(torc)
+    assert shown(torc) == ["workflow 1: nothing to settle"]

@@ -4,8 +4,8 @@ import argparse
 import sqlite3
 from collections.abc import Sequence
 
-from torc_tools import records
-from torc_tools.flows import fold, orphans
+from torc_tools import exits, records
+from torc_tools.flows import fold, looking, orphans
 from torc_tools.records import Record
 from torc_tools.shell import allocations, options, output, stream
 
@@ -29,6 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     db = fold.opened(options.store_path(args), args.workflow_id, copy=args.dry_run, writes=True)
     summary = _reconciled(db, args.workflow_id, dry_run=args.dry_run)
     summary["dry_run"] = args.dry_run
+    if looking.for_people(args) and not args.where:
+        from torc_tools.core import sync_text  # a program needs none of the words
+
+        output.text(sync_text.lines(summary))
+        return exits.OK
     return output.emit(records.framed(PROG, args.workflow_id, [summary]), args)
 
 
