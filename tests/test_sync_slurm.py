@@ -466,8 +466,8 @@ def test_statistics_of_steps(torc, work_dir, allocated, fake):
     sync(torc)
     lines = torc("torc-stats", 1, "-f", "table").stdout.decode().splitlines()
     assert [line.split() for line in lines[1:]] == [
-        ["1", "1", "1", "7", "512.0KB", "1.5GB", "7.0", "70.0", "n1"],
-        ["4", "1", "1", "7", "-", "-", "-", "-", "-"],
+        ["1", "1", "1", "7", "COMPLETED", "512.0KB", "1.5GB", "7.0", "70.0", "n1"],
+        ["4", "1", "1", "7", "-", "-", "-", "-", "-", "-"],
     ]
     assert lines[0].split("  ")[0] == "Job ID"
     found = [json.loads(line) for line in torc("torc-stats", 1, "-j", 4).stdout.splitlines()]
@@ -515,3 +515,27 @@ def test_people_get_lines_that_fit_a_terminal(torc, work_dir, allocated, fake):
     assert "  Slurm job 7: complete, TIMEOUT" in lines
     shown(torc)
     assert shown(torc) == ["workflow 1: nothing to settle"]
+
+
+def test_the_table_of_stats_has_the_state_and_fits_a_terminal(torc, work_dir, allocated):
+    execute(
+        allocated,
+        "INSERT INTO slurm_stats (workflow_id, job_id, run_id, attempt_id, slurm_job_id, slurm_state, max_rss_bytes,"
+        " max_vm_size_bytes, ave_cpu_seconds, node_list) VALUES"
+        " (1, 3, 1, 1, '12345678', 'OUT_OF_MEMORY', 1072693248, 1072693248, 86399.94, 'r102u23')",
+    )
+    lines = torc("torc-stats", 1, "-f", "table", env={"COLUMNS": "80"}).stdout.decode().splitlines()
+    assert lines[0].split()[4:7] == ["Slurm", "Job", "State"]
+    assert max(map(len, lines)) <= 80, lines
+    assert lines[1].split() == [
+        "3",
+        "1",
+        "1",
+        "12345678",
+        "OUT_OF_MEMORY",
+        "1023.0MB",
+        "1023.0MB",
+        "86399.9",
+        "-",
+        "r102u23",
+    ]

@@ -9,7 +9,7 @@ from torc_tools.records import Record
 from torc_tools.shell import accounting, options, output, stream
 
 PROG = "torc-stats"
-COLUMNS = ("Job ID", "Run", "Attempt", "Slurm Job", "Max RSS", "Max VM", "Ave CPU (s)", "CPU %", "Nodes")
+COLUMNS = ("Job ID", "Run", "Attempt", "Slurm Job", "State", "Max RSS", "Max VM", "CPU (s)", "CPU %", "Nodes")
 _UNITS = ("B", "KB", "MB", "GB")
 
 
@@ -47,9 +47,9 @@ def run() -> None:
 
 
 def _for_people(found: Iterable[Record]) -> Iterator[Record]:
-    """Add the cells of torc's table."""
+    """Add the cells of torc's table, and the state; all of them fit a terminal of 80 columns."""
     for record in found:
-        ids = (record["job_id"], record["run_id"], record["attempt_id"], record["slurm_job_id"])
+        ids = (record["job_id"], record["run_id"], record["attempt_id"], record["slurm_job_id"], record["slurm_state"])
         sizes = (_size(record["max_rss_bytes"]), _size(record["max_vm_size_bytes"]))
         cpu = (_number(record["ave_cpu_seconds"]), _number(record["cpu_percent"]))
         yield {**record, **dict(zip(COLUMNS, (*ids, *sizes, *cpu, record["node_list"]), strict=True))}
