@@ -93,3 +93,7 @@ def _cause_row(each: Cause) -> Markup:
     steps = steps or [el("li", "nothing was changed", class_="rest")]
     done = el("td", el("ul", *steps, *said), data_head="What was done, what they said")
     return el("tr", named, *(cell for _, cell in cells), done)
+
+
+def _counted(what: str, count: int) -> Markup:
+    return el("li", what, el("span", f" · {morning_words.times(count)}", class_="times"))

@@ -87,12 +87,18 @@ def hashed(text: str | bytes) -> str:
 
 
 def write(path: str, content: bytes) -> None:
-    """Write a file whole, or leave what was there. Raises Failure(74)."""
-    beside = f"{path}.{os.getpid()}.part"
+    """Write a file whole, or leave what was there; what is no plain file (a device, a pipe) is not replaced.
+
+    Raises Failure(74).
+    """
+    real = os.path.realpath(path)
+    is_plain = os.path.isfile(real) or not os.path.exists(real)
+    beside = f"{real}.{os.getpid()}.part"
     try:
-        with open(beside, "wb") as file:
+        with open(beside if is_plain else real, "wb") as file:
             file.write(content)
-        os.replace(beside, path)
+        if is_plain:
+            os.replace(beside, real)
     except OSError as error:
         with contextlib.suppress(OSError):
             os.unlink(beside)
