@@ -469,7 +469,7 @@ def test_statistics_of_steps(torc, work_dir, allocated, fake):
         ["1", "1", "1", "7", "COMPLETED", "512.0KB", "1.5GB", "7.0", "70.0", "n1"],
         ["4", "1", "1", "7", "-", "-", "-", "-", "-", "-"],
     ]
-    assert lines[0].split("  ")[0] == "Job ID"
+    assert lines[0].startswith("Job ID Run Attempt Slurm Job State")
     found = [json.loads(line) for line in torc("torc-stats", 1, "-j", 4).stdout.splitlines()]
     assert [each.get("slurm_job_id") for each in found] == [None, "7", None]
     assert found[1]["max_rss_bytes"] is None
@@ -522,7 +522,7 @@ def test_the_table_of_stats_has_the_state_and_fits_a_terminal(torc, work_dir, al
         allocated,
         "INSERT INTO slurm_stats (workflow_id, job_id, run_id, attempt_id, slurm_job_id, slurm_state, max_rss_bytes,"
         " max_vm_size_bytes, ave_cpu_seconds, node_list) VALUES"
-        " (1, 3, 1, 1, '12345678', 'OUT_OF_MEMORY', 1072693248, 1072693248, 86399.94, 'r102u23')",
+        " (1, 3, 1, 1, '12345678', 'OUT_OF_MEMORY', 943718400, 943718400, 86399.94, 'r102u23')",
     )
     lines = torc("torc-stats", 1, "-f", "table", env={"COLUMNS": "80"}).stdout.decode().splitlines()
     assert lines[0].split()[4:7] == ["Slurm", "Job", "State"]
