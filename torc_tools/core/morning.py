@@ -95,8 +95,8 @@ class Verdict(NamedTuple):
 class Facts(NamedTuple):
     """What is known of a workflow.
 
-    summary: core/standing's. adjustments: what torc-recover would do now about each job that is failed. held: the
-    holds of the last torc-watch, which has limits of its own. changes: the journal, `why before after` decoded.
+    summary: core/standing's. adjustments: what torc-recover would do now about each job that is failed. watched: what
+    the last torc-watch kept. changes: the journal, `why before after` decoded.
     options: what our commands need in order to find the store. now: Unix seconds.
     """
 
@@ -107,7 +107,7 @@ class Facts(NamedTuple):
     requirements: Mapping[int, Record]
     verdicts: Mapping[tuple[int, int, int], Verdict]  # of every attempt that failed
     adjustments: Sequence[Record]
-    held: Sequence[Record]
+    watched: Record
     changes: Sequence[Record]
     edges: Sequence[tuple[int, int]]  # (job, the job that it waits for), where something was held back
     engine: str  # what runs it: local, slurm

@@ -8,6 +8,11 @@ from torc_tools.core.markup import Markup, el
 from torc_tools.core.morning import Night
 from torc_tools.core.morning_failures import Cause, Command, Left
 
+_ENDS = {  # how the last torc-watch ended -> what that says about what is left
+    "retries": "torc-watch made all the recoveries that it was allowed to.",
+    "disabled": "torc-watch was not asked to recover.",
+}
+
 
 def left(night: Night) -> Markup | None:
     """Say what is left, and what goes on with it; None where nothing is."""
@@ -19,7 +24,8 @@ def left(night: Night) -> Markup | None:
     if reasons:
         lines = el("ul", *(el("li", line) for line in reasons))
         cards.append(el("article", el("h3", "What does not move, and why"), lines, class_="card k-waiting"))
-    note = "Each with why it was left, and the command that goes on with it."
+    told = (night.facts.watched.get("told") or ("",))[0]
+    note = f"{_ENDS.get(told, '')} Each with why it was left, and the command that goes on with it.".strip()
     return parts.section("left", "Left for you", el("div", *cards, class_="cards"), note=note)
 
 

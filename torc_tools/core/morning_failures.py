@@ -106,7 +106,7 @@ def _holds(night: Night) -> dict[int, Record]:
     """Give, by job, the holds of the last watch that are about the attempt that the job is at."""
     latest = {job_id: attempts[-1].key for job_id, attempts in night.by_job.items()}
     found = {}
-    for each in night.facts.held:
+    for each in night.facts.watched.get("capped") or ():
         for job_id, run_id, attempt_id in each["attempts"]:
             if latest.get(job_id) == (job_id, run_id, attempt_id):
                 found[job_id] = each

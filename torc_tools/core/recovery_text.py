@@ -8,6 +8,7 @@ from torc_tools.core import holds
 from torc_tools.records import Record
 
 GIVES = "adjust", "retry"  # the actions that make a job run again
+_OWN = ("--max-", "--memory-multiplier", "--runtime-multiplier")  # options of one recovery, which the next may not have
 NOTHING = "No failed or terminated jobs to recover. Workflow may have completed successfully."
 NOT_COMPLETE = "Cannot recover: workflow is not complete. Wait for all jobs to finish or use 'torc-cancel' first."
 WORKERS = "Cannot recover: there are still active compute nodes. Wait for all workers to exit."
@@ -79,6 +80,20 @@ def plan(adjustments: Iterable[Record]) -> Plan:
         else:
             held += jobs
     return Plan(memory, runtime, again, unknown_again, unknown_held, held, first)
+
+
+def capped(adjustments: Iterable[Record]) -> list[Record]:
+    """Give the jobs that are held by a limit or factor of this recovery alone: reason, override, attempts, grouped.
+
+    An attempt is [job, run, attempt].
+    """
+    found: dict[tuple[str, str], list[list[Any]]] = {}
+    for each in adjustments:
+        override = str(each.get("override") or "")
+        if each.get("action") == "hold" and override.startswith(_OWN):
+            attempts = found.setdefault((str(each.get("reason")), override), [])
+            attempts += [[job_id, each.get("run_id"), each.get("attempt_id")] for job_id in job_ids(each)]
+    return [{"reason": key[0], "override": key[1], "attempts": attempts} for key, attempts in found.items()]
 
 
 def proposals(adjustments: Sequence[Record], *, dry_run: bool) -> list[str]:

@@ -63,7 +63,7 @@ def facts(db: sqlite3.Connection, workflow_id: int, options: str = "") -> Facts:
         rows.requirements(db, workflow_id),
         verdicts,
         [heuristics.adjust(diagnosis.diagnose(*each), policy) for each in failures.failed(db, workflow_id)],
-        rows.held(db, workflow_id),
+        rows.watched(db, workflow_id),
         rows.changes(db, workflow_id),
         rows.edges(db, workflow_id),
         allocations.engine(db, workflow_id),

@@ -198,6 +198,7 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
     raw = recovery_steps.planned(request, watcher.voice)
     found = recovery_steps.adjustments(raw)
     counts = recovery_text.plan(found)
+    state["capped"] = recovery_text.capped(found)  # for torc-report --html
     say_all(say, recovery_text.proposals(found, dry_run=False))
     if not counts.again and not recovery_steps.look(request).counts["ready"]:  # the hook may have reset jobs itself
         return _nothing(watcher, state, counts, seen)

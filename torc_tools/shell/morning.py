@@ -44,10 +44,14 @@ def changes(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
     ]
 
 
-def held(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
-    """Give what the last torc-watch held by limits of its own: reason, override, attempts as [job, run, attempt]."""
+def watched(db: sqlite3.Connection, workflow_id: int) -> Record:
+    """Give what the last torc-watch kept, {} where there was none.
+
+    `capped` is what it held by limits of its own: reason, override, attempts as [job, run, attempt]; `told` how it
+    ended.
+    """
     row = db.execute("SELECT state FROM watch WHERE workflow_id = ?", (workflow_id,)).fetchone()
-    return list(orjson.loads(row[0]).get("held") or ()) if row else []
+    return dict(orjson.loads(row[0])) if row else {}
 
 
 def edges(db: sqlite3.Connection, workflow_id: int) -> list[tuple[int, int]]:
