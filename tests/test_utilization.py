@@ -76,6 +76,9 @@ FAILURES = [
     ("Slurm's time", result(code=1, minutes=60.0, slurm_state="TIMEOUT"),
      {**LATE, "timeout_reason": "slurm_timeout", "runtime_utilization": "100.0%"}),
     ("the log says so", result(2 * GIB, code=1, runtime=None, log_tail="MemoryError\n"), {**OOM, "oom_reason": "log"}),
+    # torc: memory_violation; what fell short was the memory of the GPU
+    ("a full GPU", result(2 * GIB, code=1, peak=3 * GIB, runtime=None, log_tail="CUDA out of memory\n"),
+     {"memory_over_utilization": "+50.0%"}),
     # torc: memory_violation, sigkill_137; the kernel's own peak is no sample, and speaks against it
     ("4 with an exact peak", result(2 * GIB, code=137, peak=GIB, runtime=None, peak_source="kernel"), {}),
 ]  # fmt: skip

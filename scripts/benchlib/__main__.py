@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchlib import cluster, cluster_bed, creating, folding, measure, running, start, street, table
+from benchlib import cluster, cluster_bed, creating, folding, measure, reporting, running, start, street, table
 
 SECTIONS: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "start": start.measured,
@@ -17,6 +17,7 @@ SECTIONS: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "chain": running.chain,
     "fold": folding.measured,
     "reset": street.resets,
+    "report": reporting.measured,
     "slurm": cluster.measured,
 }
 NOTHING_HERE = 69  # nothing of what was asked for can be measured on this machine

@@ -99,7 +99,7 @@ def failure(result: Record) -> Record:
         "likely_oom": is_oom,
         "memory_violation": is_oom,
         "oom_reason": _oom_reason(result, memory) if is_oom else None,
-        "memory_over_utilization": signed(memory.over_percent()) if is_oom and _over(memory) and memory else None,
+        "memory_over_utilization": signed(memory.over_percent()) if memory and _over(memory) else None,
         "likely_timeout": is_late,
         "timeout_reason": _timeout_reason(result) if is_late else None,
         "runtime_utilization": tenths(100 + runtime.over_percent()) if runtime else None,
