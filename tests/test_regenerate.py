@@ -10,7 +10,7 @@ from prepared import dump, execute
 from test_apply import lines
 
 from torc_tools import states
-from torc_tools.core import allocating_order
+from torc_tools.core import allocating_order, allocating_text
 from torc_tools.core.allocating_facts import Size, slurm_memory
 from torc_tools.core.allocating_size import WORKER_BYTES
 from torc_tools.core.packing import Need
@@ -565,6 +565,39 @@ def test_a_terminal_gets_a_row_for_each_group(created) -> None:
     ]  # fmt: skip
 
 
+def test_a_table_says_nowhere_and_the_reason_stands_on_a_line_of_its_own(created) -> None:
+    execute("torc.db", "UPDATE resource_requirements SET num_cpus = 500 WHERE name = 'small'")
+    done = created("1", "--format", "table", env={"COLUMNS": "120"})
+    head, *rows = done.stdout.decode().splitlines()
+    assert head.split()[-2:] == ["partition", "waits_for"]
+    assert rows[0].split()[-2:] == ["nowhere", "-"]
+    (line,) = [line for line in conftest.said(done) if " (5 jobs) fits nowhere: " in line]
+    assert "500 CPUs on a node; would fit: CPUs on a node up to" in line
+
+
+@pytest.mark.parametrize(
+    ("starts", "sooner", "suggested"),
+    [
+        ((None, None), None, None),
+        ((None, 5.0), "one_large", "one_large"),
+        ((5.0, None), "many_small", "many_small"),
+        ((100.0, 159.0), None, "many_small"),
+        ((159.0, 100.0), None, "many_small"),
+        ((160.0, 100.0), "one_large", "one_large"),
+        ((100.0, 160.0), "many_small", "many_small"),
+    ],
+)
+def test_of_two_ways_the_sooner_is_suggested_and_of_equals_many_small(starts, sooner, suggested) -> None:
+    small, large = (
+        {"num_allocations": number, "nodes": 1, "starts_at": at, "wait_s": at, "error": "refused"}
+        for number, at in zip((4, 1), starts, strict=True)
+    )
+    found = allocating_text.comparison(small, large)
+    assert (found["sooner"], found["suggested"]) == (sooner, suggested)
+    alone = allocating_text.comparison({**small, "num_allocations": 1}, large)
+    assert (alone["sooner"], alone["suggested"]) == (None, None)
+
+
 def test_both_ways_are_compared(created, work_dir) -> None:
     """A sbatch that says what Slurm says to --test-only: many nodes are far away, one starts soon."""
     execute("torc.db", "UPDATE resource_requirements SET num_cpus = 104 WHERE name = 'small'")
@@ -581,6 +614,17 @@ def test_both_ways_are_compared(created, work_dir) -> None:
     assert [comparison[way]["nodes"] for way in ("many_small", "one_large")] == [1, 5]
     assert comparison["sooner"] == "many_small"
     assert conftest.said(done)[0].endswith("sooner: many small")
+    assert comparison["suggested"] == "many_small"
+    stamp = "$(date -d '+5 seconds' +%Y-%m-%dT%H:%M:%S)"
+    conftest.script(folder / "sbatch", f'echo "sbatch: Job 7 to start at {stamp} using 1 processors on nodes n1" >&2')
+    done = created("1", "--compare", env={"PATH": f"{folder}:/usr/bin:/bin"})
+    comparison = records_of(done)[0]["comparison"]
+    assert (comparison["sooner"], comparison["suggested"]) == (None, "many_small")
+    table = created(
+        "1", "--compare", "-f", "table", env={"PATH": f"{folder}:/usr/bin:/bin", "COLUMNS": "120"}
+    ).stdout.decode()
+    assert table.splitlines()[1].endswith(" many small")
+    assert "both start at the same time; suggested: many small, whose jobs" in conftest.said(done)[0]
     conftest.script(folder / "sbatch", "echo 'sbatch: error: Unable to contact slurm controller' >&2; exit 1")
     assert created("1", "--compare", env={"PATH": f"{folder}:/usr/bin:/bin"}).returncode == 69
 

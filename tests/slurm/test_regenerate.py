@@ -58,7 +58,7 @@ def test_many_small_allocations_are_compared_with_a_large_one(planned) -> None:
     assert (comparison["many_small"]["nodes"], comparison["many_small"]["num_allocations"]) == (1, 4)
     assert comparison["many_small"]["starts_at"] is not None
     assert comparison["one_large"]["nodes"] == 4
-    assert comparison["sooner"] in ("many_small", "one_large")
+    assert comparison["suggested"] in ("many_small", "one_large")
 
 
 def test_the_default_account_is_that_of_the_user(slurm, torc, work_dir) -> None:

@@ -148,7 +148,7 @@ def _check_partition(name: str | None, profile: "Profile") -> None:
 def _show(found: Iterable[Record], args: argparse.Namespace) -> int:
     if not looking.for_people(args):
         return output.emit(found, args, COLUMNS)
-    return output.emit(_for_people(found), args, (*PEOPLES, "sooner") if args.compare else PEOPLES)
+    return output.emit(_for_people(found), args, (*PEOPLES, "suggested") if args.compare else PEOPLES)
 
 
 def _for_people(found: Iterable[Record]) -> Iterator[Record]:

@@ -9,6 +9,7 @@ from torc_tools.records import Record
 if TYPE_CHECKING:
     from torc_tools.core.allocating import Planned
 
+TIE_S = 60  # starts that are no further apart are the same to a person
 NOWHERE = " fits nowhere: "  # in the line that says so of a group
 
 
@@ -48,7 +49,7 @@ def is_hopeless(planned: "Planned") -> bool:
 def columns(record: Record) -> dict[str, Any]:
     """Give a record's amounts as a person writes them."""
     if record["status"] == "unplannable":
-        return {"jobs": record["job_count"], "allocations": 0, "waits_for": record["reason"]}
+        return {"jobs": record["job_count"], "allocations": 0, "partition": "nowhere"}
     comparison = record.get("comparison") or {}
     return {
         "jobs": record["job_count"],
@@ -56,7 +57,7 @@ def columns(record: Record) -> dict[str, Any]:
         "memory": units.human_bytes(record["memory_bytes"]),
         "partition": record["partition"] or f"({record['best_partition']})",
         "waits_for": ", ".join(record["after_groups"]) or None,
-        "sooner": comparison.get("text"),
+        "suggested": (comparison.get("suggested") or "").replace("_", " ") or None,
     }
 
 
@@ -65,17 +66,29 @@ def _jobs(count: int) -> str:
 
 
 def comparison(small: Record, large: Record) -> Record:
-    """Judge two ways, each with num_allocations, nodes, starts_at, wait_s, error: which of them starts sooner.
+    """Judge two ways, each with num_allocations, nodes, starts_at, wait_s, error: which of them starts `sooner`.
 
-    Of equals the small ones: they need not all start at once.
+    Where they start within a minute of each other neither does. Of such the small ones are `suggested`: they need not
+    all start at once, so that jobs can begin while others wait.
     """
-    starts = (small["starts_at"], large["starts_at"])
-    sooner = None
-    if small["num_allocations"] > 1 and starts != (None, None):
-        sooner = "one_large" if starts[0] is None or (starts[1] is not None and starts[1] < starts[0]) else "many_small"
-    words = {"one_large": ", sooner: one large", "many_small": ", sooner: many small", None: ""}[sooner]
-    both = _way(small) if small["num_allocations"] == 1 else f"{_way(small)}; {_way(large)}"
-    return {"many_small": small, "one_large": large, "sooner": sooner, "text": both + words}
+    if small["num_allocations"] == 1:
+        return {"many_small": small, "one_large": large, "sooner": None, "suggested": None, "text": _way(small)}
+    sooner = _sooner(small["starts_at"], large["starts_at"])
+    suggested, words = sooner, f", sooner: {sooner.replace('_', ' ')}" if sooner else ""
+    if not sooner and small["starts_at"] is not None:
+        suggested = "many_small"
+        words = ", both start at the same time; suggested: many small, whose jobs need not wait for all nodes"
+    text = f"{_way(small)}; {_way(large)}{words}"
+    return {"many_small": small, "one_large": large, "sooner": sooner, "suggested": suggested, "text": text}
+
+
+def _sooner(small: float | None, large: float | None) -> str | None:
+    """Say which of two starts is sooner, None for neither; one that is refused has none."""
+    if large is None:
+        return None if small is None else "many_small"
+    if small is None:
+        return "one_large"
+    return None if abs(small - large) < TIE_S else "many_small" if small < large else "one_large"
 
 
 def _way(way: Record) -> str:
