@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from torc_tools import units
-from torc_tools.core import grouping, utilization
+from torc_tools.core import fitting, grouping, heuristics, utilization
 from torc_tools.records import Record
 
 MARGIN_MILLI = 1200  # torc's multiplier for what was measured
@@ -94,22 +94,22 @@ def _fits(asked: Asked, used: Sequence[Used], least: Asked) -> Record:
 
 
 def _memory(peak: int, asked: int | None) -> int:
-    return _at_most(units.round_up_memory(max(1, units.scale(peak, MARGIN_MILLI))), peak, asked)
+    return _at_most(max(heuristics.memory_for(peak, MARGIN_MILLI), fitting.LEAST_MEMORY), peak, asked)
 
 
 def _cpus(peak: float, asked: int | None) -> int:
-    fitting = units.ceil_div(math.ceil(peak * 1000) * MARGIN_MILLI, 100 * 1000 * 1000)
-    return _at_most(max(1, fitting), peak / (100 + utilization.CPU_NOISE_PERCENT), asked)
+    least = units.ceil_div(math.ceil(peak * 1000) * MARGIN_MILLI, fitting.WHOLE_CPU * 1000)
+    return _at_most(max(1, least), peak / (100 + utilization.CPU_NOISE_PERCENT), asked)
 
 
 def _time(longest: float, asked: int | None) -> int:
-    minutes = units.ceil_div(units.scale(math.ceil(longest), MARGIN_MILLI), 60)
-    return _at_most(60 * max(1, minutes), longest, asked)
+    minutes = units.ceil_div(max(units.scale(math.ceil(longest), MARGIN_MILLI), fitting.LEAST_RUNTIME), 60)
+    return _at_most(60 * minutes, longest, asked)
 
 
-def _at_most(fitting: int, used: float, asked: int | None) -> int:
+def _at_most(request: int, used: float, asked: int | None) -> int:
     """Take what was asked for where that was enough, and the margin alone would be more."""
-    return min(fitting, asked) if asked and used <= asked else fitting
+    return min(request, asked) if asked and used <= asked else request
 
 
 def _efficiency(parts: Iterable[tuple[float | None, float | None, float | None]]) -> float | None:
