@@ -40,7 +40,7 @@ def _card(night: Night, group: Left) -> Markup:
         el("h3", words.cause(group.cause), el("span", words.counted(len(group.job_ids), "job"), class_="count")),
         parts.names(night, group.job_ids),
         el("p", _sentence(group.reason), class_="why"),
-        el("div", *(el("pre", line) for line in group.words), class_="said") if group.words else None,
+        el("div", *(_said(line, count) for line, count in group.words), class_="said") if group.words else None,
         waiting,
         el("div", *map(_command, group.commands), class_="commands"),
         class_=f"card k-{words.kind(group.cause)}",
@@ -103,3 +103,8 @@ def _cause_row(each: Cause) -> Markup:
 
 def _counted(what: str, count: int) -> Markup:
     return el("li", what, el("span", f" · {morning_words.times(count)}", class_="times"))
+
+
+def _said(line: str, count: int) -> Markup:
+    often = el("span", f" · {morning_words.counted(count, 'job')} like this", class_="times") if count > 1 else None
+    return el("pre", line, often)

@@ -1,5 +1,6 @@
 """Why jobs failed in the night, cause by cause, and what was done about it; what is left, and the command for it."""
 
+import re
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from torc_tools.core.morning import Attempt, Night
 from torc_tools.exits import Failure
 from torc_tools.records import Record
 
+_DIGITS = re.compile(r"\d+")
 MOST_IDS = 20  # in a command that names jobs
 
 
@@ -49,9 +51,21 @@ def _cause(night: Night, cause: str, attempts: Sequence[Attempt]) -> Cause:
         left=fates[morning.FAILED],
         lost_s=sum(each.core_s for each in attempts),
         steps=steps.most_common(),
-        words=Counter(verdict.words for verdict in verdicts if verdict.words).most_common(),
+        words=_said(verdict.words for verdict in verdicts),
         certain=sum(verdict.certainty == "certain" for verdict in verdicts),
     )
+
+
+def _said(lines: Iterable[str]) -> list[tuple[str, int]]:
+    """Count lines that differ in numbers alone as one; give the first of each kind, the most frequent first."""
+    first: dict[str, str] = {}
+    count: Counter[str] = Counter()
+    for line in lines:
+        if line:
+            shape = _DIGITS.sub("0", line)
+            first.setdefault(shape, line)
+            count[shape] += 1
+    return [(first[shape], number) for shape, number in count.most_common()]
 
 
 def _step(night: Night, attempt: Attempt) -> str:
@@ -83,7 +97,7 @@ class Left(NamedTuple):
     cause: str
     job_ids: Sequence[int]
     reason: str
-    words: Sequence[str]  # what their logs say
+    words: Sequence[tuple[str, int]]  # what their logs say, the most frequent first, and how often
     waiting: Sequence[int]  # jobs that could not run because of these alone or among others
     commands: Sequence[Command]
 
@@ -155,12 +169,12 @@ def _grown(plans: Sequence[Record]) -> list[str]:
 
 def _left(night: Night, cause: str, plans: Sequence[Record]) -> Left:
     job_ids = [each["job_ids"][0] for each in plans]
-    said = Counter(verdict.words for job_id in job_ids if (verdict := _verdict(night, job_id)) and verdict.words)
+    said = _said(verdict.words for job_id in job_ids if (verdict := _verdict(night, job_id)))
     return Left(
         cause,
         job_ids,
         _reason(plans),
-        [line for line, _ in said.most_common(3)],
+        said[:3],
         sorted(_below(night, job_ids)),
         _commands(night, job_ids, plans),
     )

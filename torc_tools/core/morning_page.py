@@ -1,7 +1,9 @@
 """The page for the morning after as markup: what happened first, then what is left, then how it came to that."""
 
+import re
+
 from torc_tools.core import morning, morning_causes, morning_charts, morning_tables, morning_telling, morning_words
-from torc_tools.core.markup import Markup, el, joined
+from torc_tools.core.markup import Markup, el, escaped, joined
 from torc_tools.core.morning import Hours, Night
 
 FATES = {  # fate -> what the page calls it
@@ -50,12 +52,17 @@ def _header(night: Night) -> Markup:
     return el(
         "header",
         el("p", el("b", workflow["name"]), f" workflow {workflow['workflow_id']}", class_="eyebrow"),
-        el("h1", said.text, class_=f"mood {said.mood}"),
+        el("h1", _bound(said.text), class_=f"mood {said.mood}"),
         el("p", said.more, class_="lede"),
         morning_charts.bar(shares, "jobs", "f"),
         el("p", workflow["description"], class_="description") if workflow["description"] else None,
         class_="page",
     )
+
+
+def _bound(text: str) -> Markup:
+    """Bind numbers to the words behind them, so that no line ends between the two."""
+    return Markup(re.sub(r"(\d) (?=[a-z])", r"\1&nbsp;", escaped(text)))
 
 
 def _figures(night: Night, hours: Hours) -> Markup | None:

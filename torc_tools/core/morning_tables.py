@@ -72,7 +72,7 @@ def _use(use: Use, head: str, write: Write) -> Markup:
     if not use.values:
         return el("td", el("p", "not measured", class_="none"), data_head=head)
     shown = el("p", el("b", write(use.values[-1])), f" at most, of {write(use.asked)}", class_="most")
-    spread = f"median {write(use.at(50))} · 95 % {write(use.at(95))}" if len(use.values) > 1 else "one job"
+    spread = f"median {write(use.at(50))} · p95 {write(use.at(95))}" if len(use.values) > 1 else "one job"
     rest = el("p", spread, class_="rest")
     return el("td", shown, morning_charts.strip(use.values, use.asked), rest, data_head=head)
 

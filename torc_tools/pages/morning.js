@@ -162,13 +162,11 @@
       const begin = data.start + from / 10, offset = ahead(begin);
       context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
       context.textBaseline = "middle";
-      let before = "";
       for (let at = Math.ceil((begin + offset) / step) * step - offset; at <= data.start + to / 10; at += step) {
         const px = x((at - data.start) * 10);
         context.fillStyle = colour.line;
         context.fillRect(Math.round(px), 0, 1, h - AXIS + 4);
-        const today = day(at), text = step >= 86400 || (before && before !== today) ? today : clock(at, step < 60);
-        before = today;
+        const time = clock(at, step < 60), text = step >= 86400 || /^00:00(:00)?$/.test(time) ? day(at) : time;
         context.fillStyle = colour.faint;
         const wide = context.measureText(text).width;
         if (px + wide / 2 < w && px - wide / 2 > 0) context.fillText(text, px - wide / 2, h - AXIS / 2 + 4);
@@ -288,7 +286,7 @@
       dot.title = `${numbered(at)}: ${ending(at)}`;
       dots.append(dot);
     }
-    if (mine[job].length) dots.append(` ${ending(mine[job].at(-1))}`); else dots.append("none");
+    if (mine[job].length) dots.append(ending(mine[job].at(-1))); else dots.append("none");
     tr.append(head, dots, ...uses(job));
     tr.addEventListener("click", () => open(job, tr));
     return tr;
