@@ -116,6 +116,8 @@ ROWS = [
     ("the seed's own", done(peak=21 * GIB // 2), {}, [("Memory", "8.00 GB", "10.50 GB", "+31.3%")]),
     ("28", done(peak=0, runtime=600, minutes=1.1 / 60), {"everything": True},
      [("Memory", "8.00 GB", "0.0 MB", "-100.0%"), ("Runtime", "10m 0s", "1.1s", "-99.8%")]),
+    # torc: not listed, neither as over nor as within
+    ("28 over by less", done(minutes=60.5), {"everything": True}, [("Runtime", "1h 0m 0s", "1h 0m 30s", "+0.8%")]),
     ("28 not measured", done(minutes=None), {"everything": True}, []),
     ("no limits", done(memory=None, cpus=None, runtime=None, peak=GIB, cpu=100.0), {"everything": True}, []),
     ("equal", done(peak=8 * GIB, minutes=None), {"everything": True}, [("Memory", "8.00 GB", "8.00 GB", "-0.0%")]),
@@ -130,7 +132,7 @@ ROWS = [
 def test_rows_of_a_completed_result(given, options, rows):
     found = list(utilization.violations(given, **options))
     assert [tuple(utilization.seed_violation(each).values())[2:] for each in found] == rows
-    assert all(each["is_over"] is each["over_utilization"].startswith("+") for each in found)
+    assert all(each["is_over"] for each in found if not options.get("everything"))
 
 
 NUMBERS = st.none() | st.floats(0, 1e15) | st.just(math.inf)
@@ -145,10 +147,11 @@ def test_a_row_is_over_exactly_where_more_was_used_than_given(peak, cpu, seconds
     for each in every.values():
         assert each["is_over"] is (each["used"] > each["limit"])
         assert math.isfinite(each["over_percent"])
-    assert set(some) <= {kind for kind, each in every.items() if each["is_over"]}
-    assert all(each == every[kind] for kind, each in some.items())
     exact = {kind: (each["used"] - each["limit"]) * 100 / each["limit"] for kind, each in every.items()}
-    assert set(some) == {kind for kind, each in every.items() if each["is_over"] and exact[kind] >= least}
+    assert some == {kind: each for kind, each in every.items() if each["is_over"] and exact[kind] >= least}
+    both = {each["resource_type"]: each for each in utilization.violations(given, least, everything=True)}
+    assert set(both) == set(every)
+    assert {kind for kind, each in both.items() if each["is_over"]} == set(some)
 
 
 @pytest.mark.parametrize(

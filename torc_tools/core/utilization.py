@@ -58,11 +58,12 @@ def uses(result: Record) -> Iterator[Use]:
 def violations(result: Record, least_percent: float = 1.0, *, everything: bool = False) -> Iterator[Record]:
     """Give a `violation` for each resource of a result that was over its limit by `least_percent` or more.
 
-    `everything` gives those within their limits, too: `is_over` is then false and the percentage negative.
+    `everything` gives all others, too, `is_over` being false; within the limit the percentage is negative.
     """
     for use in uses(result):
-        percent, is_over = use.over_percent(), use.used > use.limit
-        if everything if not is_over else percent >= least_percent:
+        percent = use.over_percent()
+        is_over = use.used > use.limit and percent >= least_percent
+        if is_over or everything:
             yield {
                 "type": "violation",
                 **{key: result[key] for key in _IDS},
