@@ -130,6 +130,7 @@ CASES = [
     (55, [use(memory="3g", peak=2_500_000_000)], {}, [], ""),
     (55, [use(cpus=2, cpu=198.0)], {}, [], ""),
     (55, [use(runtime="PT40M", minutes=15)], {}, [], ""),
+    (55, [use(memory="4g", peak=5 * GIB // 2)], {}, [], "saves 1 GiB, and no more"),
     (56, [use(runtime="PT2H30M", minutes=100)], {}, [], ""),
     (57, [use(runtime="PT2H30M", minutes=99.9)], {}, down("runtime PT2H30M -> PT1H59M53S"), "torc floors to PT1H59M"),
     (58, [use(memory="2105m", peak=900 * MIB)], {}, [],
@@ -140,6 +141,7 @@ CASES = [
     (61, [use(memory="8g", runtime="PT1H", minutes=5)], {}, down("runtime PT1H -> PT6M"), ""),
     (62, [use(memory="8g", cpus=4, runtime="PT2H", peak=0, cpu=0.0, minutes=0.2)], {}, down("runtime PT2H -> PT1M"),
      "torc takes 0 for what a job used that ended before its first sample: 1m, 1 CPU"),
+    (62, [use(memory="8g", peak=1000)], {}, down("memory 8g -> 1m"), ""),
     (64, [use(runtime="PT1H", code=152, status="terminated", minutes=60)], {}, up("runtime PT1H -> PT1H12M"),
      "torc does not read terminated results here"),
 ]  # fmt: skip
@@ -161,9 +163,14 @@ def test_the_cases_of_torc(row: int, uses: list[Use], policy: dict, expected: li
         ([use(runtime="PT4H", minutes=1, was_warned=True)], "it stopped because it was told to"),
         ([use(memory="8g", peak=GIB), use(2, memory="8g", status=None, code=None)], "one has not run"),
         ([use(memory="8g", peak=GIB), use(2, memory="8g", status="canceled", code=143)], "one was canceled"),
-        ([use(memory="8g", peak=GIB), use(2, memory="8g", peak=9 * GIB, had_memory=None)], "one had too little"),
+        ([use(at, memory="8g", peak=at * 5 * GIB, had_memory=None, runtime="PT4H", minutes=1) for at in (1, 2)],
+         "one had too little"),
+        ([use(memory="8g", peak=GIB, code=0, status="terminated", minutes=1)], "it was stopped"),
+        ([use(memory="8g", peak=GIB, code=0, status="canceled")], "it was canceled"),
         ([use(memory="8g", peak=GIB), use(2, memory="2g", row=9, code=1)], "a job that had this requirement failed"),
         ([use(memory="16g", peak=9 * GIB, had_memory=8 * GIB, runtime="PT4H", minutes=1)], "not run since then"),
+        ([use(memory="8g", peak=GIB, runtime="PT2H", had_runtime=HOUR, minutes=90)], "nor here"),
+        ([use(memory="8g", peak=GIB, cpus=3, had_cpus=2, cpu=250.0)], "nor here"),
         ([use(memory="8g", peak=GIB, code=3, status="completed")], "it did not end with 0"),
         ([use(runtime="PT4H", minutes=float("nan"))], "no time is known"),
         ([use(cpus=8, cpu=float("inf"))], "no CPU use is known"),
@@ -178,6 +185,13 @@ def test_a_weak_verdict_grows_nothing() -> None:
     kernel = {"peak_source": "kernel"}
     assert corrected([use(memory="8g", code=137, peak=GIB, facts=kernel)]) == []  # killed, but surely not for memory
     assert corrected([use(runtime="PT1H", code=152, minutes=1)]) == []  # no limit was near
+    late = use(runtime="PT1H", code=152, minutes=60)
+    weak = late._replace(diagnosis={**late.diagnosis, "certainty": "weak"})
+    assert correcting.plan([weak], Policy()) == ([], 0)
+
+
+def test_a_canceled_attempt_says_nothing() -> None:
+    assert correcting.plan([use(memory="8g", peak=9 * GIB, code=143, status="canceled")], Policy()) == ([], 0)
 
 
 def test_a_request_that_was_raised_or_set_since_the_attempt_is_enough() -> None:
@@ -186,6 +200,8 @@ def test_a_request_that_was_raised_or_set_since_the_attempt_is_enough() -> None:
     assert correcting.plan([raised], Policy()) == ([], 0)
     small = use(memory="8g", code=137, peak=0)
     given_since = small._replace(had_memory=None, diagnosis={**small.diagnosis, "attempt_memory_bytes": None})
+    assert correcting.plan([given_since], Policy()) == ([], 0)
+    given_since = late._replace(had_runtime=None, diagnosis={**late.diagnosis, "attempt_runtime_s": None})
     assert correcting.plan([given_since], Policy()) == ([], 0)
 
 

@@ -17,7 +17,6 @@ LEAST_MEMORY = 1 << 20  # bytes: no request falls below this
 LEAST_RUNTIME = 60  # seconds
 WORTH_MEMORY = 1 << 30  # bytes: a request falls by more than this, or not at all
 WORTH_RUNTIME = 1800  # seconds
-WORTH_CPU = 5_000  # thousandths of a percent that no job used
 CPU_NOISE = 1_000  # thousandths of a percent of each CPU: the clocks are not finer
 WHOLE_CPU = 100_000  # thousandths of a percent
 
@@ -169,9 +168,8 @@ def _less_cpus(uses: Sequence[Use], policy: Policy) -> int | None:
     peaks = [_cpu_milli(use) for use in uses]
     if None in peaks or uses[0].nodes > 1:
         return None
-    most = max(peak or 0 for peak in peaks)
-    new = _cpus_for(most, policy)
-    return new if now * WHOLE_CPU - most > WORTH_CPU and new < now else None
+    new = _cpus_for(max(peak or 0 for peak in peaks), policy)
+    return new if new < now else None
 
 
 def known(peak: int | None) -> int | None:
