@@ -78,6 +78,10 @@ FAULTS: list[tuple[str, Any, list[str]]] = [
        "write mode 'direct' or 'auto'")]),
     ("override", spec(execution_config={"job_stdio_overrides": {"a": {"mod": "none"}}}),
      ["execution_config.job_stdio_overrides.a.mod: unknown key 'mod', did you mean 'mode'?"]),
+    ("monitor of the machine", spec(resource_monitor={"jobs": 1, "compute_node": {"granularity": "all"}}), [
+        "resource_monitor.jobs: expected a map, found '1'",
+        "resource_monitor.compute_node.granularity: expected one of summary, time_series, found 'all'",
+    ]),
     ("monitor", spec(resource_monitor={"granularity": "all", "sample_interval_seconds": 0}), [
         "resource_monitor.granularity: expected one of summary, time_series, found 'all'",
         "resource_monitor.sample_interval_seconds: 0 is not a number of seconds above zero",
@@ -237,6 +241,9 @@ def test_every_field_reaches_its_place() -> None:
     assert (made.actions[0]["scheduler_index"], made.actions[0]["num_allocations"]) == (0, 1)
     assert made.actions[1]["persistent"] is True
     assert planned(spec(), monitoring=False).workflow["config"]["resource_monitor"]["enabled"] is False
+    nested = planned(spec(resource_monitor={"compute_node": {"granularity": "summary"}}), monitoring=False)
+    monitor = nested.workflow["config"]["resource_monitor"]
+    assert monitor["compute_node"] == {"granularity": "summary", "enabled": False}
 
 
 def test_constants_are_put_in_first() -> None:
@@ -266,10 +273,15 @@ def test_keys_that_nothing_reads_are_said_once() -> None:
         {"name": "a", "supports_termination": True}, {"name": "b", "supports_termination": True},
         jobs_sort_method="none", enable_ro_crate=False,
         execution_config={"mode": "direct", "srun_mpi": "pmix", "recovery_script_timeout_seconds": 5},
-        resource_monitor={"enable": True, "generate_plots": True})) == [
+        resource_monitor={"enable": True, "generate_plots": True, "flush_interval_seconds": 300, "enabled": False,
+                          "jobs": {"granularity": "summary", "metrics": []}})) == [
         "execution_config.srun_mpi: 'srun_mpi' is ignored: with mode 'direct' no job is started by srun",
         "resource_monitor.enable: 'enable' is ignored, did you mean 'enabled'?",
+        "resource_monitor.jobs.metrics: 'metrics' is ignored",
+        "resource_monitor.enabled: 'enabled' is ignored: 'jobs' says what is to be done",
         "resource_monitor.generate_plots: 'generate_plots' is ignored: torc 0.21 does so, too",
+        ("resource_monitor.flush_interval_seconds: 'flush_interval_seconds' is ignored: "
+         "samples are written every few seconds"),
         "jobs_sort_method: 'jobs_sort_method' is ignored: jobs start by priority, then the larger one first",
         "jobs[0].supports_termination: 'supports_termination' is ignored: every job gets the termination signal",
     ]  # fmt: skip

@@ -69,7 +69,10 @@ def _config(top: Mapping[str, Any], monitoring: bool) -> dict[str, Any]:
     config = {key: top[key] for key in _KEPT if key in top}
     monitor = {"enabled": True, "granularity": "summary", "sample_interval_seconds": 10}
     monitor |= top.get("resource_monitor", {})
-    config["resource_monitor"] = monitor if monitoring else monitor | {"enabled": False}
+    if not monitoring:
+        off = {key: {**monitor[key], "enabled": False} for key in ("jobs", "compute_node") if key in monitor}
+        monitor |= {"enabled": False, **off}
+    config["resource_monitor"] = monitor
     config["compute_node_wait_for_new_jobs_seconds"] = top.get("compute_node_wait_for_new_jobs_seconds", 90)
     if "env" in top:
         config["env"] = constants.texts_of(top["env"])

@@ -119,11 +119,14 @@ EXECUTION: Fields = {
     "stdio": kind.mapping,
     "job_stdio_overrides": kind.mapping,
 }
-MONITOR: Fields = {  # others are ignored, as torc does, but said: jobs, compute_node, flush_interval_seconds, metrics
-    "enabled": kind.flag,
-    "granularity": kind.one_of("summary", "time_series"),
+_SCOPE: Fields = {"enabled": kind.flag, "granularity": kind.one_of("summary", "time_series")}
+MONITOR: Fields = {  # others are ignored, as torc does, but said: metrics
+    **_SCOPE,
     "sample_interval_seconds": kind.seconds,
+    "flush_interval_seconds": kind.seconds,
     "generate_plots": kind.flag,
+    "jobs": kind.mapping,
+    "compute_node": kind.mapping,
 }
 _LIST: Kind = lambda value: None if isinstance(value, list) else "expected a list"  # noqa: E731
 TOP: Fields = {
@@ -179,11 +182,7 @@ def top(spec: Any, problems: Problems) -> dict[str, Any]:
         return {}
     found = checked(spec, TOP, (), problems, required=("name", "jobs"))
     _execution(found, problems)
-    if "resource_monitor" in found:
-        found["resource_monitor"] = checked(
-            found["resource_monitor"], MONITOR, ("resource_monitor",), problems, strict=False
-        )
-        specignored.say(found["resource_monitor"], ("resource_monitor",), problems)
+    _monitor(found, problems)
     _slurm_defaults(found, problems)
     specignored.say(found, (), problems)
     return found
@@ -276,6 +275,21 @@ def _execution(found: dict[str, Any], problems: Problems) -> None:
                 problems.add(place, "one worker for each node starts its jobs directly: write mode 'direct' or 'auto'")
     specignored.say(config, path, problems)
     found["execution_config"] = config
+
+
+def _monitor(found: dict[str, Any], problems: Problems) -> None:
+    if "resource_monitor" not in found:
+        return
+    path: Path = ("resource_monitor",)
+    monitor = checked(found["resource_monitor"], MONITOR, path, problems, strict=False)
+    for key in ("jobs", "compute_node"):
+        if key in monitor:
+            monitor[key] = checked(monitor[key], _SCOPE, (*path, key), problems, strict=False)
+    jobs = monitor.get("jobs", {"enabled": False})
+    if monitor.get("enabled") is False and jobs.get("enabled") is not False:
+        problems.note((*path, "enabled"), "'enabled' is ignored: 'jobs' says what is to be done")
+    specignored.say(monitor, path, problems)
+    found["resource_monitor"] = monitor
 
 
 def _slurm_defaults(found: dict[str, Any], problems: Problems) -> None:

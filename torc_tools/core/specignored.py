@@ -12,6 +12,7 @@ _IGNORED = {  # keys that torc knows and nothing here reads, with the reason
     "compute_node_wait_for_healthy_database_minutes": "workers need no database",
     "jobs_sort_method": "jobs start by priority, then the larger one first",
     "enable_ro_crate": "no RO-Crate is written",
+    "flush_interval_seconds": "samples are written every few seconds",
     "generate_plots": "torc 0.21 does so, too",
     "supports_termination": "every job gets the termination signal",
     "identifier": "a file is known by its name",

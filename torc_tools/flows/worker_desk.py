@@ -64,7 +64,7 @@ class Desk:
         self._ending: trees.Tree | None = None
         self.census = Census()
         self.ticks = Ticks(self)
-        self.series = self._series() if policy.series else None
+        self.series = self._series() if policy.series or policy.node else None
 
     def _series(self) -> Series:
         return Series(series.path(self.output_dir, self.workflow["workflow_id"], self.workflow["run_id"], os.environ))

@@ -64,7 +64,7 @@ class Attempt:
         desk.loop.child(self.pid, self._over)
         start = launch.start_ticks(self.pid, before)
         desk.log.write(self._event("started", self.started_at, pid=self.pid, pid_start=start))
-        if desk.series is not None:
+        if desk.series is not None and desk.policy.series:
             desk.series.begin(job, self.attempt_id, self.started_at)
         self._watch()
 

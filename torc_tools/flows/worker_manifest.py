@@ -5,7 +5,7 @@ import signal
 from typing import Any, NamedTuple
 
 from torc_tools import exits, states
-from torc_tools.core import margins
+from torc_tools.core import margins, monitoring
 from torc_tools.core.outcome import Codes
 from torc_tools.exits import Failure
 from torc_tools.records import Record, may, need
@@ -71,6 +71,8 @@ class Policy(NamedTuple):
     script_timeout_s: float
     monitor: bool
     series: bool
+    node: bool  # the machine is looked at, too
+    node_series: bool
     interval_s: float
     use_pending_failed: bool
     stdio: Record
@@ -124,6 +126,7 @@ def policy(workflow: Record | None, *, ended_by_slurm: bool) -> Policy:
     config = (may(workflow, "config", dict) if workflow else None) or {}
     execution = may(config, "execution_config", dict) or {}
     monitor = may(config, "resource_monitor", dict) or {}
+    jobs, node = monitoring.scopes(monitor, {key: may(monitor, key, dict) for key in ("jobs", "compute_node")})
     limits = execution.get("limit_resources") is not False
     runtime = execution.get("limit_runtime")
     return Policy(
@@ -137,8 +140,10 @@ def policy(workflow: Record | None, *, ended_by_slurm: bool) -> Policy:
             timeout=_number(execution, "timeout_exit_code", Codes().timeout),
         ),
         script_timeout_s=_number(execution, "recovery_script_timeout_seconds", 600),
-        monitor=monitor.get("enabled") is not False,
-        series=monitor.get("enabled") is not False and monitor.get("granularity") == "time_series",
+        monitor=jobs.enabled,
+        series=jobs.series,
+        node=node.enabled,
+        node_series=node.series,
         interval_s=max(0.1, _number(monitor, "sample_interval_seconds", 10)),
         use_pending_failed=bool(config.get("use_pending_failed")),
         stdio=_stdio(may(execution, "stdio", dict)),

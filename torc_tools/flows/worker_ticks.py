@@ -1,4 +1,4 @@
-"""The tick of a worker: all running attempts that are due are looked at together, and so is the machine.
+"""The tick of a worker: all running attempts that are due are looked at together; and the machine they run on.
 
 Nothing is looked at, and no timer set, while nothing is to be watched. Times are of time.monotonic().
 """
@@ -27,6 +27,19 @@ class Ticks:
         self._desk = desk
         self._watched: dict[int, Attempt] = {}
         self._next = NEVER
+
+    def watch_machine(self) -> None:
+        """Look at the machine from now on, at every interval."""
+        from torc_tools.shell.nodes import Node  # most workers need none
+
+        node, desk = Node(), self._desk
+
+        def look() -> None:
+            if desk.series is not None:
+                desk.series.node(node.sample(), keep=desk.policy.node_series)
+            desk.loop.at(_after(time.monotonic(), desk.policy.interval_s), look)
+
+        look()
 
     def watch(self, attempt: "Attempt", *, began: float) -> None:
         """Look at an attempt from now on: at its memory if it has a limit, at all it uses where jobs are monitored."""
