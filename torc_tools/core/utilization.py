@@ -28,31 +28,37 @@ _IDS = ("workflow_id", "job_id", "job_name", "run_id", "attempt_id", "status")
 
 
 class Use(NamedTuple):
-    """One resource of one result: what was used of which limit, both in `unit`, and how a report writes them."""
+    """One resource of one result: how much of which limit was used, both in `unit`."""
 
     resource_type: str  # Memory, CPU, Runtime
     unit: str
     used: float
-    limit: float
-    shown_used: str
-    shown_limit: str
+    limit: int
 
     def over_percent(self) -> float:
         """Give by how many percent of the limit the use was above it; below 0: it was within."""
         return (self.used - self.limit) * 100 / self.limit
+
+    def shown(self) -> tuple[str, str]:
+        """Write the limit and the use as torc's reports do."""
+        if self.unit == "percent":
+            return f"{self.limit}% ({self.limit // 100} cores)", f"{self.used:.1f}%"
+        if self.unit == "seconds":
+            return units.human_seconds(self.limit), units.human_seconds(self.used)
+        return units.human_bytes(self.limit), units.human_bytes(int(self.used))
 
 
 def uses(result: Record) -> Iterator[Use]:
     """Give each resource of a result that was both measured and limited."""
     peak, memory = result["peak_memory_bytes"], result["memory_bytes"]
     if _known(peak, memory):
-        yield Use("Memory", "bytes", peak, memory, units.human_bytes(peak), units.human_bytes(memory))
+        yield Use("Memory", "bytes", peak, memory)
     cpu, cpus = result["peak_cpu_percent"], result["num_cpus"]
     if _known(cpu, cpus):
-        yield Use("CPU", "percent", cpu, cpus * 100, f"{cpu:.1f}%", f"{cpus * 100}% ({cpus} cores)")
+        yield Use("CPU", "percent", cpu, cpus * 100)
     ran, runtime = result["exec_time_s"], result["runtime_s"]
     if _known(ran, runtime):
-        yield Use("Runtime", "seconds", ran, runtime, units.human_seconds(ran), units.human_seconds(runtime))
+        yield Use("Runtime", "seconds", ran, runtime)
 
 
 def violations(result: Record, least_percent: float = 1.0, *, everything: bool = False) -> Iterator[Record]:
@@ -64,12 +70,13 @@ def violations(result: Record, least_percent: float = 1.0, *, everything: bool =
         percent = use.over_percent()
         is_over = use.used > use.limit and percent >= least_percent
         if is_over or everything:
+            specified, peak_used = use.shown()
             yield {
                 "type": "violation",
                 **{key: result[key] for key in _IDS},
                 "resource_type": use.resource_type,
-                "specified": use.shown_limit,
-                "peak_used": use.shown_used,
+                "specified": specified,
+                "peak_used": peak_used,
                 "over_utilization": signed(percent),
                 "is_over": is_over,
                 "over_percent": round(percent, 3),
