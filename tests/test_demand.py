@@ -100,6 +100,12 @@ def test_groups_are_worth_it(needs, spans):
 NEEDS = st.lists(st.tuples(st.integers(1, 100), st.floats(0.1, 1000)), max_size=60).map(sorted)
 
 
+@pytest.mark.parametrize(("less", "groups"), [(1, 0), (2, 2)])
+def test_groups_that_would_save_a_gibibyte_each_or_less_are_none(less, groups):
+    each = [used(number, size * GIB * 5 // 6) for number, size in ((1, 1), (2, 1 + less))]
+    assert len(demand.usage(ASKED, each, failed=False)["groups"]) == groups
+
+
 @given(NEEDS)
 def test_groups_hold_everyone_once_and_save_a_fifth_each(needs):
     found = grouping.grouped(iter(needs))

@@ -124,7 +124,8 @@ def _efficiency(parts: Iterable[tuple[float | None, float | None, float | None]]
 def _groups(asked: Asked, used: Iterable[Used]) -> Record:
     """Give the groups, by memory, that would fit better than one request for all, and what they save of it."""
     ordered = sorted((each for each in used if each.memory is not None), key=lambda each: each.memory or 0)
-    found = grouping.grouped((_memory(each.memory or 0, asked.memory), _hours(each)) for each in ordered)
+    needs = ((_memory(each.memory or 0, asked.memory), _hours(each)) for each in ordered)
+    found = grouping.grouped(needs, fitting.WORTH_MEMORY)
     return {
         "groups": [_group(asked, ordered[begin:end]) for begin, end in found.spans] if found else [],
         "groups_save_percent": round(found.saved_percent, 1) if found else None,

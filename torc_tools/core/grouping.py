@@ -24,14 +24,15 @@ class Groups(NamedTuple):
     saved_percent: float
 
 
-def grouped(needs: Iterable[tuple[int, float]]) -> Groups | None:
+def grouped(needs: Iterable[tuple[int, float]], least: int = 0) -> Groups | None:
     """Group (request, hours) pairs that are in order of request; None where one request for all is as good.
 
     A group asks for the most that one of it needs, for the hours of all: what that costs is what counts. Groups are cut
-    in two always where it saves most, as long as that is a fifth of what one request for all costs.
+    in two always where it saves most, as long as that is a fifth of what one request for all costs, and as the requests
+    of the two differ by more than `least`.
     """
     levels = list(_levels(needs))
-    cuts = _cuts(levels)
+    cuts = _cuts(levels, least)
     if len(cuts) < 3:
         return None
     parts = [levels[begin:end] for begin, end in pairwise(cuts)]
@@ -56,21 +57,23 @@ def _cost_of_one(levels: Sequence[Level]) -> float:
     return levels[-1].request * sum(level.hours for level in levels)
 
 
-def _cuts(levels: Sequence[Level]) -> list[int]:
+def _cuts(levels: Sequence[Level], least: int) -> list[int]:
     """Choose where to cut the levels, both ends included."""
     cuts = [0, len(levels)] if levels else [0]
     while 1 < len(cuts) <= MOST_GROUPS:
-        saved, where = max(_best(levels, begin, end) for begin, end in pairwise(cuts))
+        saved, where = max(_best(levels[begin:end], begin, least) for begin, end in pairwise(cuts))
         if not where or saved * 100 < _cost_of_one(levels) * SAVED_PERCENT:
             break
         cuts = sorted([*cuts, where])
     return cuts
 
 
-def _best(levels: Sequence[Level], begin: int, end: int) -> tuple[float, int]:
-    """Give what the best cut between two cuts saves, and where it is; (0, 0) where there is none."""
+def _best(part: Sequence[Level], begin: int, least: int) -> tuple[float, int]:
+    """Give what the best cut in a part saves, and where it is, the part starting at `begin`; (0, 0): there is none."""
     best, hours = (0.0, 0), 0.0
-    for index in range(begin, end - 1):
-        hours += levels[index].hours
-        best = max(best, ((levels[end - 1].request - levels[index].request) * hours, index + 1))
+    for index, level in enumerate(part[:-1], begin + 1):
+        hours += level.hours
+        less = part[-1].request - level.request
+        if less > least:
+            best = max(best, (less * hours, index))
     return best
