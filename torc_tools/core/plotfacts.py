@@ -12,8 +12,8 @@ from torc_tools.core.tracks import Track
 Table = dict[str, Any]  # columns: texts; rows: lists of cells; a cell is text, or [text, number, ...]
 
 COLUMNS = (
-    "Job", "Attempt", "Machine", "Started", "Duration", "of requested", "Peak memory", "Average", "Requested",
-    "Used", "Peak CPU", "Average", "Requested", "Used", "Processes", "Samples",
+    "Job", "Attempt", "Started", "Duration", "of requested", "Peak memory", "Average", "Requested",
+    "Used", "Peak CPU", "Average", "Requested", "Used", "Processes", "Samples", "Machine",
 )  # fmt: skip
 NODE_COLUMNS = (
     "Machine", "Started", "Duration", "Peak memory", "Average", "Total", "Used", "Peak CPU", "Average", "Samples",
@@ -30,7 +30,6 @@ def jobs(members: Sequence[Track], href: Callable[[int], str] | None = None) -> 
             [
                 {"text": name, "sort": each.job_id, "href": href(each.job_id) if href else None},
                 _plain(each.attempt_id),
-                {"text": visible(each.hostname or "-"), "sort": each.hostname or None},
                 {"at": each.started_at, "sort": each.started_at},
                 _seconds(each.duration_s),
                 _share(each.duration_s, asked.runtime_s),
@@ -38,6 +37,7 @@ def jobs(members: Sequence[Track], href: Callable[[int], str] | None = None) -> 
                 *_use(cpu.peak, cpu.mean, tracks.asked(each, "cpu"), _percent),
                 _plain(None if each.processes.peak is None else int(each.processes.peak)),
                 _plain(each.samples),
+                {"text": visible(each.hostname or "-"), "sort": each.hostname or None},
             ]
         )
     return {"columns": COLUMNS, "rows": rows}

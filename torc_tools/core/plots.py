@@ -29,7 +29,9 @@ def job(members: Sequence[Track]) -> Figure:
     axes = plotting.panels(names, weights)
     shapes = [shape for each in members for shape in _end(each, unit_s[0])]
     more = {"hovermode": "x unified", "hoversubplots": "axis", "shapes": shapes}
-    return {"data": data, "layout": plotting.layout(title, f"Time ({unit_s[1]})", **axes, **more)}
+    made = plotting.layout(title, f"Time ({unit_s[1]})", **axes, **more)
+    made["xaxis"] |= {"unifiedhovertitle": {"text": f"%{{x:,.1f}} {unit_s[1]}"}}
+    return {"data": data, "layout": made}
 
 
 def _job_lines(

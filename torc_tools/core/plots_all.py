@@ -7,6 +7,7 @@ from torc_tools.core.plotting import Figure
 from torc_tools.core.tracks import Track
 
 TOP = 20  # lines that a person can still tell apart
+_DASHES = ("solid", "dot", "dashdot")
 _LEVELS = 3  # different requests that are drawn
 _COLUMNS = 400  # of the band of all jobs
 _PERCENTS = (10, 50, 90)
@@ -24,10 +25,10 @@ def figure(members: Sequence[Track], what: str) -> Figure:
     few = sorted(asked) if len(asked) <= _LEVELS else []
     factor, unit = plotting.size_unit([*peaks, *few]) if what == "memory" else (1, "%")
     data = _band(members, what, longest, (per_s, factor, unit)) if len(members) > TOP else []
-    colours = plotting.COLOURS
+    colours = plotting.COLOURS[:-1]  # the last, grey, is the median
     for number, (each, name) in enumerate(zip(top, tracks.job_labels(top), strict=True)):
         curve = tracks.used(each, what)
-        style: Figure = {"colour": colours[number % len(colours)], "dash": "solid" if number < len(colours) else "dot"}
+        style: Figure = {"colour": colours[number % len(colours)], "dash": _DASHES[number // len(colours)]}
         xy = plotting.numbers(curve.times, per_s), plotting.numbers(curve.values, factor)
         data.append(plotting.line(plotting.label(name), *xy, points=len(curve.times), unit=unit, **style))
     for value, dash in zip(few, ("dash", "dot", "dashdot"), strict=False):
@@ -39,8 +40,8 @@ def figure(members: Sequence[Track], what: str) -> Figure:
     if len(members) > TOP:
         title += f" (the {TOP} highest of {len(members):,})"
     axis = {"title": {"text": f"Memory ({unit})" if what == "memory" else "CPU (%)"}, "rangemode": "tozero"}
-    legend = {"orientation": "v", "x": 1.01, "y": 1, "yanchor": "top"}
-    x_title = f"Time since the start of each job ({time_name})"
+    legend = {"tracegroupgap": 0, "orientation": "v", "x": 1.01, "y": 1, "yanchor": "top"}
+    x_title = f"Time since each start ({time_name})"
     return {"data": data, "layout": plotting.layout(title, x_title, yaxis=axis, hovermode="closest", legend=legend)}
 
 
@@ -53,7 +54,7 @@ def _band(members: Sequence[Track], what: str, longest: float, scale: tuple[floa
     x = plotting.numbers((number * width for number in range(_COLUMNS + 1)), per_s)
     none = "rgba(0,0,0,0)"
     group: Figure = {"legendgroup": "band", "points": 999, "unit": unit}
-    grey, hidden = plotting.COLOURS[9], {"showlegend": False, "hoverinfo": "skip"}
+    grey, hidden = plotting.COLOURS[-1], {"showlegend": False, "hoverinfo": "skip"}
     return [
         plotting.line("p10", x, plotting.numbers(low, factor), colour=none, **hidden, **group),
         plotting.line(

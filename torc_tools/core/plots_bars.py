@@ -34,7 +34,7 @@ def figure(bars: Sequence[Bar], title: str, limit: str, kind: str) -> Figure:
     axes = plotting.panels([f"Memory ({unit})", "CPU (%)"], [1, 1], 0.08)
     made = plotting.layout(title, kind, barmode="overlay", hovermode="closest", **axes)
     many = len(bars) > MOST_NAMED
-    made["xaxis"]["showgrid"] = False
+    made["xaxis"] |= {"showgrid": False, "zeroline": False, "range": [-0.6, len(bars) - 0.4]}
     made["bargap"] = 0.1 if many else 0.4
     if many:
         order = ", highest peak first" if len(bars) > MOST_BY_ID else ""
