@@ -184,7 +184,7 @@ class StepAttempt(Attempt):
             self._not_made(Outcome(states.FAILED, states.LOST_CODE, "launch_failed"), again=False)
         elif exit_code and not said.ended and not said.oom and not self._tree.found:
             self._not_made(Outcome(states.FAILED, exit_code, "launch_failed"), again=not said.never)
-        elif exit_code in _DIED and self.stop_reason is None and not said.oom:
+        elif self.stop_reason is None and not said.oom and (exit_code in _DIED or endnotes.read(self._note).told):
             self._heed(exit_code, rusage)
         else:
             self._decide(exit_code, rusage)
