@@ -93,13 +93,13 @@ def labels(tracks: Sequence[Track]) -> list[str]:
 
 
 def job_labels(members: Sequence[Track]) -> list[str]:
-    """Name attempts among those of other jobs: '7 train', and what tells those of one job apart."""
+    """Name attempts among those of other jobs: '7 train', '7 (attempt 2) train' where there are more."""
     by_job: dict[int, list[Track]] = {}
     for each in members:
         by_job.setdefault(each.job_id, []).append(each)
     said = {id(each): name for group in by_job.values() for each, name in zip(group, labels(group), strict=True)}
     return [
-        f"{each.job_id} {each.job_name}" + (f", {said[id(each)]}" if len(by_job[each.job_id]) > 1 else "")
+        f"{each.job_id}{f' ({said[id(each)]})' if len(by_job[each.job_id]) > 1 else ''} {each.job_name}"
         for each in members
     ]
 
