@@ -62,7 +62,7 @@ def _header(night: Night) -> Markup:
 
 def _bound(text: str) -> Markup:
     """Bind numbers to the words behind them, so that no line ends between the two."""
-    return Markup(re.sub(r"(\d) (?=[a-z])", r"\1&nbsp;", escaped(text)))
+    return Markup(re.sub(r"(\d) (?=[a-z]{3})", r"\1&nbsp;", escaped(text)))
 
 
 def _figures(night: Night, hours: Hours) -> Markup | None:
