@@ -154,7 +154,7 @@ def test_unknown_causes_alone_give_up_and_change_nothing(torc: Torc, work_dir: P
     ]
     assert street.dump() == before
     dry = torc("torc-recover", "-n", 1)
-    assert (dry.returncode, said(dry)[-1]) == (0, "[DRY RUN] No recoverable jobs found.")
+    assert (dry.returncode, said(dry)[-1]) == (1, "[DRY RUN] No recoverable jobs found.")
     assert torc("torc-recover", "--retry-unknown", 1).returncode == 0
     assert street.query("SELECT count(*) FROM result") == [(4,)]
 

@@ -238,7 +238,10 @@ def test_what_cannot_be_planned_is_said_before_anything_is_changed(
     assert done.returncode == status, said(done)
     assert said(done)[-1].endswith(": nothing was changed"), said(done)
     assert (street.limits(), street.statuses(), street.query("SELECT count(*) FROM change")) == before
+    dry = torc("torc-recover", "--dry-run", option, value, 1)
+    assert (dry.returncode, said(dry)[-1].endswith(": nothing would be changed")) == (status, True), said(dry)
     cluster.knob("scontrol", "unable")
+    assert torc("torc-recover", "--dry-run", 1).returncode == 69
     done = torc("torc-recover", 1)
     assert (done.returncode, said(done)[-1].endswith(": nothing was changed")) == (69, True)
 

@@ -235,8 +235,8 @@ def test_the_second_is_told_who_holds_it(
     torc("torc-create", "-", input=SLOW)
     first = watching(work_dir, background)
     words = f"workflow 1 is held by torc-watch on {socket.gethostname()} (pid {first.pid}) since "
-    for name in ("torc-watch", "torc-recover"):
-        done = torc(name, 1)
+    for name, *options in (("torc-watch",), ("torc-recover",), ("torc-recover", "--dry-run")):
+        done = torc(name, *options, 1)
         assert done.returncode == 75
         assert done.stderr.decode().startswith(f"{name}: {words}")
     (work_dir / "go").touch()

@@ -5,11 +5,12 @@ from typing import NamedTuple
 from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import say_all
+from torc_tools.exits import Failure
 from torc_tools.flows import recovery_once, recovery_stages, recovery_steps
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.flows.recovery_steps import Done, Look, Voice
 from torc_tools.records import Record
-from torc_tools.shell import pipeline, stream
+from torc_tools.shell import lease, pipeline, stream
 
 
 class Tried(NamedTuple):
@@ -20,15 +21,21 @@ class Tried(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What torc-regenerate would plan: the lines of its records, and those records; None: it could not say."""
+    """What torc-regenerate would plan: the lines of its records, those records, and its exit status."""
 
     lines: list[bytes]
-    allocations: list[Record] | None
+    allocations: list[Record]
+    status: int = exits.OK
 
 
 def preview(request: Request, *, restart: bool) -> int:
-    """Say what a recovery would do; the store stays as it is, byte for byte. The stages start at once."""
+    """Say what a recovery would do; the store stays as it is, byte for byte. The stages start at once.
+
+    The status is that of the recovery, as far as what is not done lets it be known. Raises Failure as the recovery
+    would: 75 where another has the workflow, 1 where it is not at rest, the status of a stage that fails.
+    """
     recovery_steps.hook(request)
+    lease.check(request.store, request.workflow_id)
     heard: list[str] = []
     sync = pipeline.Pipe(recovery_stages.sync(request))
     plan = pipeline.Pipe(*recovery_stages.plan(request))
@@ -74,7 +81,7 @@ def _tell(request: Request, seen: Look, raw: bytes, tried: Tried, *, restart: bo
     slurm = restart and request.engine == "slurm"
     goes_on = not counts.again and (ready > 0 or tried.done is None)
     planned = _planned(request, tried) if slurm and (goes_on or counts.again) else Planned([], [])
-    schedulers = _schedulers(planned, counts.again or ready) if slurm else []
+    schedulers = recovery_text.schedulers(planned.allocations) if slurm else []
     if goes_on:
         nobody = "Slurm allocation is there for them" if slurm else "worker runs"
         stream.say(f"[DRY RUN] {ready} job(s) are ready, and no {nobody}: the workflow would go on")
@@ -83,7 +90,11 @@ def _tell(request: Request, seen: Look, raw: bytes, tried: Tried, *, restart: bo
         ending = "regenerate Slurm schedulers" if slurm else "restart the workflow here" if restart else ""
         say_all(stream.say, recovery_text.dry_summary(request.workflow_id, counts, ending, schedulers))
     lines = [*(tried.done.lines if tried.done else ()), *planned.lines]
-    return recovery_once.receipt(request, lines) if lines else exits.OK
+    written = recovery_once.receipt(request, lines) if lines else exits.OK
+    if planned.status:
+        text = f"no Slurm allocation could be planned (exit code {planned.status}): nothing would be changed"
+        raise Failure(planned.status, text)
+    return written or (exits.OK if counts.again or goes_on else exits.EMPTY)
 
 
 def _planned(request: Request, tried: Tried) -> Planned:
@@ -96,16 +107,7 @@ def _planned(request: Request, tried: Tried) -> Planned:
         stage = [*stage, str(request.workflow_id)]
     heard: list[str] = []
     ran = pipeline.run(stage, data=fed, hear=heard.append)
-    if ran.status not in (exits.OK, exits.EMPTY):
-        why = heard[-1] if heard else f"exit code {ran.status}"
-        stream.say(f"  Could not get scheduler preview: {why}")
-        return Planned([], None)
     say_all(stream.say, heard)
     lines = [line for line in recovery_steps.unframed(ran.stdout) if line.startswith(b'{"type":"allocation"')]
-    return Planned(lines, [record for line in lines for record in recovery_steps.parse(line)])
-
-
-def _schedulers(planned: Planned, jobs: int) -> list[str]:
-    if planned.allocations is None:
-        return [f"[DRY RUN] Would submit Slurm allocations for {jobs} job(s)"]
-    return recovery_text.schedulers(planned.allocations)
+    made = [record for line in lines for record in recovery_steps.parse(line)]
+    return Planned(lines, made, ran.status if ran.status != exits.PIPE else exits.SOFTWARE)

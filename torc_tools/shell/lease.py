@@ -66,9 +66,7 @@ def take(path: str, workflow_id: int, holder: str, stale_s: float = STALE_S) -> 
     """
     lease = Lease(path, workflow_id)
     with contextlib.closing(store.open_store(path)) as db, store.transaction(db):
-        row = _row(db, workflow_id)
-        if row and not _free(row, stale_s):
-            raise Failure(exits.TEMPORARY, _holder(workflow_id, row))
+        _refuse(db, workflow_id, stale_s)
         now = time.time()
         db.execute(
             "INSERT OR REPLACE INTO lease (workflow_id, holder, hostname, pid, pid_start, taken_at, renewed_at)"
@@ -76,6 +74,18 @@ def take(path: str, workflow_id: int, holder: str, stale_s: float = STALE_S) -> 
             (workflow_id, holder, *liveness.me(), now, now),
         )
     return lease
+
+
+def check(path: str, workflow_id: int, stale_s: float = STALE_S) -> None:
+    """Raise the Failure(75) that `take` would; nothing on disk is changed."""
+    with contextlib.closing(store.open_reader(path)) as db:
+        _refuse(db, workflow_id, stale_s)
+
+
+def _refuse(db: sqlite3.Connection, workflow_id: int, stale_s: float) -> None:
+    row = _row(db, workflow_id)
+    if row and not _free(row, stale_s):
+        raise Failure(exits.TEMPORARY, _holder(workflow_id, row))
 
 
 def _row(db: sqlite3.Connection, workflow_id: int) -> Any:
