@@ -54,18 +54,24 @@ def line(record: object) -> bytes:
 
 GAVE_UP = frozenset({0, 1})
 CALLS = {
+    "torc": Call(("jobs", "list", "1")),
+    "torc-allocations": Call(("1",)),
     "torc-apply": Call((), line(ADJUSTMENT), "adjustment"),
     "torc-cancel": Call(("1",)),
+    "torc-completions": Call(("bash", "torc-jobs")),
     "torc-correct": Call(("1",)),
     "torc-create": Call(("-",), SPEC),
     "torc-diagnose": Call(("1",)),
     "torc-heuristics": Call((), line(DIAGNOSIS), "diagnosis"),
     "torc-hpc": Call(("partitions", "kestrel")),
     "torc-jobs": Call(("1",)),
+    "torc-logs": Call(("bundle", "1")),
+    "torc-plan": Call(("1",)),
     "torc-plot": Call((), line(SAMPLE), "sample"),
     "torc-recover": Call(("1", "--dry-run"), status=GAVE_UP),
     "torc-regenerate": Call(("--profile=kestrel", "--account=proj"), line(RESET), "reset"),
     "torc-report": Call(("1", "--include-failed")),
+    "torc-requirements": Call(("list", "1")),
     "torc-reset": Call((), line(APPLIED), "applied"),
     "torc-results": Call(("1",)),
     "torc-run": Call(("-c", "true")),
@@ -95,6 +101,7 @@ SINKS = (
 )  # read all input before they change anything
 NOT = {  # (row, command): why the row means nothing there
     ("stdout", "torc-watch"): "writes no records: its lines are for people",
+    ("store", "torc-completions"): "opens no store",
     ("store", "torc-heuristics"): "opens no store",
     ("store", "torc-plot"): "opens no store",
     ("cut short", "torc-plot"): "draws what a command killed while it was sampled left behind",

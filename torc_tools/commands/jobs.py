@@ -85,6 +85,10 @@ def _add_set(made: argparse._ArgumentGroup) -> None:
     made.add_argument("--num-gpus", metavar="N", type=options.natural, help="new number of GPUs")
     made.add_argument("--num-nodes", metavar="N", type=options.number, help="new number of nodes")
     made.add_argument("--command", metavar="CMD", type=options.text, help="new command")
+    made.add_argument("--name", metavar="NAME", type=options.text, help="new name, of one job")
+    made.add_argument(
+        "--resource-requirements-id", metavar="ID", type=options.identifier, help="use these requirements"
+    )
     made.add_argument("--priority", metavar="N", type=options.natural, help="new priority; higher runs first")
 
 

@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--failed", action="store_true", help="choose the failed and the terminated jobs")
     made.add_argument("-s", "--status", metavar="STATE,...", type=looking.state_numbers, help="choose by state")
     made.add_argument("--return-code", metavar="N,...", type=_codes, help="choose by the latest return code")
+    made.add_argument("--stale", action="store_true", help="choose completed jobs whose output is gone, or too old")
     made.add_argument("-j", "--job-ids", metavar="ID,...", type=options.identifiers, help="choose by id")
     made.add_argument("--force", action="store_true", help="reset also jobs that a worker has or may start")
     options.add_change(made)
@@ -72,13 +73,17 @@ def _codes(text: str) -> list[int]:
 
 def _choosing(args: argparse.Namespace) -> bool:
     """Say whether options choose the jobs, and not the input. Raises Failure(2) where they do not fit together."""
-    by_kind = args.failed or args.status is not None or args.return_code is not None
+    by_kind = args.failed or args.stale or args.status is not None or args.return_code is not None
+    if args.stale and (args.failed or args.status is not None or args.return_code is not None):
+        raise Failure(exits.USAGE, "--stale takes no other choice beside it but --job-ids")
     if by_kind and args.workflow_id is None:
-        raise Failure(exits.USAGE, "--failed, --status and --return-code need a workflow: -w WORKFLOW")
+        raise Failure(exits.USAGE, "--failed, --status, --return-code and --stale need a workflow: -w WORKFLOW")
     if args.failed and args.status is not None:
         raise Failure(exits.USAGE, "--failed and --status exclude each other")
     if args.workflow_id is not None and not by_kind and not args.job_ids:
-        raise Failure(exits.USAGE, "choose jobs of the workflow: --failed, --status, --return-code or --job-ids")
+        raise Failure(
+            exits.USAGE, "choose jobs of the workflow: --failed, --status, --return-code, --stale or --job-ids"
+        )
     if (by_kind or args.job_ids) and args.file is not None:
         raise Failure(exits.USAGE, "jobs come from options or from a file, not from both")
     return bool(by_kind or args.job_ids)
@@ -98,7 +103,12 @@ def _workflow_of(args: argparse.Namespace, names: list[Name]) -> int | None:
 def _chosen(db: sqlite3.Connection, args: argparse.Namespace) -> Iterator[Name]:
     """Name the jobs for which all the options hold, when it is asked: inside the transaction of the reset."""
     ids = args.job_ids
-    if args.workflow_id is not None and (args.failed or args.status is not None or args.return_code is not None):
+    if args.stale:
+        from torc_tools.flows import stale
+
+        found = stale.jobs(db, args.workflow_id)
+        ids = found if ids is None else sorted(set(found) & set(ids))
+    elif args.workflow_id is not None and (args.failed or args.status is not None or args.return_code is not None):
         statuses = sorted(states.RECOVERABLE) if args.failed else args.status
         found = jobstate.chosen(db, args.workflow_id, statuses, args.return_code)
         ids = found if ids is None else sorted(set(found) & set(ids))

@@ -1,6 +1,7 @@
 """torc-results: list what the attempts of jobs came to."""
 
 import argparse
+import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from torc_tools import exits, records, units
@@ -27,6 +28,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--return-code", metavar="N", type=int, help="only results with this return code")
     made.add_argument("--failed", action="store_true", help="only results with another return code than 0")
     made.add_argument("-s", "--status", metavar="STATE,...", type=looking.state_numbers, help="only these states")
+    made.add_argument("--result-ids", metavar="ID,...", type=options.identifiers, help="only these results")
+    made.add_argument("--logs", action="store_true", help="add the files of stdout and stderr, null where not there")
     options.add_limit(made)
     options.add_source(made)
     return made
@@ -35,13 +38,12 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write `result` records."""
     args = parser().parse_args(argv)
-    if args.workflow_id is None and not args.job_ids:
-        raise Failure(exits.USAGE, "name a workflow, or jobs with -j")
-    if args.workflow_id is None:
-        db, workflow_id = looking.at_jobs(args, args.job_ids)
-    else:
-        db, workflow_id = looking.at_workflow(args, args.workflow_id), args.workflow_id
+    db, workflow_id = _opened(args)
     found = queries.results(db, _condition(args), (workflow_id,))
+    if args.logs:
+        from torc_tools.flows import jobfiles
+
+        found = jobfiles.added(db, workflow_id, found)
     people = looking.for_people(args)
     shown = _for_people(found) if people else found
     return output.emit(records.framed(PROG, workflow_id, shown), args, COLUMNS if people else ())
@@ -52,11 +54,23 @@ def run() -> None:
     stream.run(main, PROG)
 
 
+def _opened(args: argparse.Namespace) -> tuple[sqlite3.Connection, int]:
+    """Open the store at the workflow that is named, by itself or by its jobs or results; give its id."""
+    if args.workflow_id is not None:
+        return looking.at_workflow(args, args.workflow_id), args.workflow_id
+    if args.job_ids:
+        return looking.at_jobs(args, args.job_ids)
+    if not args.result_ids:
+        raise Failure(exits.USAGE, "name a workflow, jobs with -j, or results with --result-ids")
+    return looking.at_jobs(args, looking.jobs_of_results(args, args.result_ids))
+
+
 def _condition(args: argparse.Namespace) -> str:
     """Write the SQL condition of the options; its one parameter is the workflow."""
     parts = ["t.workflow_id = ?"]
-    later = [] if args.all_attempts else [_LATER_ATTEMPT]
-    if not args.all_runs and args.run_id is None:
+    named = args.result_ids is not None
+    later = [] if args.all_attempts or named else [_LATER_ATTEMPT]
+    if not (args.all_runs or named) and args.run_id is None:
         later.append(_LATER_RUN)
     if later:
         superseded = f"x.job_id = t.job_id AND ({' OR '.join(later)})"
@@ -65,6 +79,8 @@ def _condition(args: argparse.Namespace) -> str:
         parts.append(f"t.run_id = {args.run_id}")
     if args.job_ids:
         parts.append(queries.among("t.job_id", args.job_ids))
+    if named:
+        parts.append(queries.among("t.result_id", args.result_ids))
     if args.return_code is not None:
         parts.append(f"t.return_code = {args.return_code}")
     if args.failed:

@@ -1,11 +1,11 @@
-"""torc-workflows: list the workflows of a store, or get one with its configuration."""
+"""torc-workflows: list the workflows of a store, get one with its configuration, or delete one."""
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 
 from torc_tools import records
 from torc_tools.core import standing
-from torc_tools.flows import looking
+from torc_tools.flows import deleting, looking
 from torc_tools.records import Record
 from torc_tools.shell import options, output, queries, stream
 
@@ -17,6 +17,8 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser."""
     made = options.parser(PROG, "List workflows, oldest first, or get one with its configuration.")
     options.add_workflow(made, nargs="?")
+    made.add_argument("--delete", action="store_true", help="delete the workflow from the store; its files stay")
+    made.add_argument("--force", action="store_true", help="with --delete: also one that a worker may still run")
     options.add_limit(made)
     options.add_source(made)
     return made
@@ -24,7 +26,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write `workflow` records."""
-    args = parser().parse_args(argv)
+    made = parser()
+    args = made.parse_args(argv)
+    if args.delete:
+        if args.workflow_id is None or args.read_only:
+            made.error("--delete takes a workflow, and a store that may be written")
+        gone = deleting.delete(looking.at_workflow(args, args.workflow_id, writes=True), args.workflow_id, args.force)
+        return output.emit(records.framed(PROG, args.workflow_id, [gone]), args, COLUMNS[:3])
+    if args.force:
+        made.error("--force goes with --delete")
     db = looking.at_workflow(args, args.workflow_id)
     found = queries.workflows(db) if args.workflow_id is None else iter([queries.workflow(db, args.workflow_id)])
     listed = (_counted(record, queries.counts(db, record["workflow_id"])) for record in found)

@@ -13,7 +13,8 @@ from torc_tools.records import Record, may, need_ids
 from torc_tools.shell import holders, jobedit, journal, queries, requirements, store
 from torc_tools.shell.journal import Change
 
-FIELDS = ("memory", "runtime", "num_cpus", "num_gpus", "num_nodes", "command", "priority")
+SIZES = ("memory", "runtime", "num_cpus", "num_gpus", "num_nodes")
+FIELDS = (*SIZES, "command", "priority", "name", "resource_requirements_id")
 _COMMAND = "torc-jobs"
 _COLUMNS = {"memory": "memory_bytes", "runtime": "runtime_s"}
 _WHY = {"reason": "set by hand"}
@@ -49,9 +50,10 @@ def edit(args: argparse.Namespace, job_ids: Sequence[int]) -> tuple[sqlite3.Conn
     with store.transaction(db):
         jobs = list(queries.jobs(db, queries.among("j.job_id", job_ids)))
         _refuse(jobs, args)
+        _refuse_strange(db, workflow_id, jobs, args)
         _refuse_held(db, workflow_id, jobs, args)
         changes = _sizes(db, workflow_id, jobs, args)
-        for column in ("command", "priority"):
+        for column in ("command", "priority", "name", "resource_requirements_id"):
             changes += _column(db, jobs, column, getattr(args, column))
         if args.status:
             changes += _status(db, workflow_id, jobs, args.status[0])
@@ -68,6 +70,22 @@ def _refuse(jobs: Sequence[Record], args: argparse.Namespace) -> None:
         if args.status and not _allowed(job["status"], args.status[0]):
             name = states.NAMES[args.status[0]]
             raise Failure(exits.DATA, f"job {job['job_id']} is {job['status']}: it cannot be set to {name}")
+
+
+def _refuse_strange(db: sqlite3.Connection, workflow_id: int, jobs: Sequence[Record], args: argparse.Namespace) -> None:
+    """Refuse a name that another job of the workflow has, and requirements of another workflow."""
+    row = args.resource_requirements_id
+    if row is not None and any(getattr(args, key) is not None for key in SIZES):
+        raise Failure(exits.USAGE, "set --resource-requirements-id takes no sizes beside it")
+    if row is not None and row not in requirements.names(db, workflow_id):
+        raise Failure(exits.NO_INPUT, f"workflow {workflow_id} has no resource requirements {row}")
+    if args.name is None:
+        return
+    names, _ = queries.names_and_states(db, workflow_id)
+    taken = [job_id for job_id, name in names.items() if name == args.name and job_id != jobs[0]["job_id"]]
+    if len(jobs) > 1 or taken:
+        who = f"job {taken[0]} has that name" if taken else f"{len(jobs)} jobs are named"
+        raise Failure(exits.DATA, f"cannot name a job '{args.name}': {who}")
 
 
 def _refuse_held(db: sqlite3.Connection, workflow_id: int, jobs: Sequence[Record], args: argparse.Namespace) -> None:
@@ -90,7 +108,7 @@ def _allowed(now: str, wanted: int) -> bool:
 
 def _sizes(db: sqlite3.Connection, workflow_id: int, jobs: Sequence[Record], args: argparse.Namespace) -> list[Change]:
     """Set the limits, row by row; a row that other jobs use, too, is copied for these."""
-    wanted = {_COLUMNS.get(key, key): getattr(args, key) for key in FIELDS[:5] if getattr(args, key) is not None}
+    wanted = {_COLUMNS.get(key, key): getattr(args, key) for key in SIZES if getattr(args, key) is not None}
     together: dict[int | None, list[int]] = {}
     for job in jobs if wanted else ():
         together.setdefault(job["resource_requirements_id"], []).append(job["job_id"])
@@ -122,9 +140,10 @@ def _copied(
 
 
 def _column(db: sqlite3.Connection, jobs: Sequence[Record], column: str, value: Any) -> list[Change]:
-    changed = [job for job in jobs if value is not None and job[column] != value]
+    key = "job_name" if column == "name" else column
+    changed = [job for job in jobs if value is not None and job[key] != value]
     jobedit.update(db, column, value, [job["job_id"] for job in changed])
-    return [Change("job", job["job_id"], _WHY, {column: job[column]}, {column: value}) for job in changed]
+    return [Change("job", job["job_id"], _WHY, {column: job[key]}, {column: value}) for job in changed]
 
 
 def _status(db: sqlite3.Connection, workflow_id: int, jobs: Sequence[Record], wanted: int) -> list[Change]:

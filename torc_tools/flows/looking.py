@@ -50,6 +50,19 @@ def workflow_of(db: sqlite3.Connection, job_ids: Sequence[int]) -> int:
     return next(iter(found))
 
 
+def jobs_of_results(args: argparse.Namespace, result_ids: Sequence[int]) -> list[int]:
+    """Give the jobs of some results; Failure(66) names a result that is missing."""
+    db = store.open_reader(options.store_path(args))
+    found = []
+    for result_id in result_ids:
+        row = db.execute("SELECT job_id FROM result WHERE result_id = ?", (result_id,)).fetchone()
+        if row is None:
+            raise Failure(exits.NO_INPUT, f"no such result: '{result_id}'")
+        found.append(int(row[0]))
+    db.close()
+    return found
+
+
 def state_numbers(text: str) -> list[int]:
     """Read states between commas ('failed,terminated') for argparse."""
     numbers = []

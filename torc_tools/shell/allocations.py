@@ -16,6 +16,7 @@ from torc_tools.shell import journal
 
 LIVE = ("submitting", "queued", "active")  # Slurm has it, or may have it
 OVER = ("complete", "lost", "canceled")
+_ASKED = ("group", "job_count", "nodes", "num_cpus", "memory_bytes", "num_gpus", "walltime_s", "account", "partition")
 _COLUMNS = ("status", "slurm_job_id", "slurm_state", "slurm_reason", "submitted_at", "started_at", "ends_at")
 
 
@@ -25,6 +26,21 @@ def of_workflow(db: sqlite3.Connection, workflow_id: int, statuses: Iterable[str
     query = "SELECT * FROM allocation WHERE workflow_id = ? AND kind = 'slurm' ORDER BY allocation_id"
     rows = [{**dict(row), "config": orjson.loads(row["config"])} for row in db.execute(query, (workflow_id,))]
     return [row for row in rows if wanted is None or row["status"] in wanted]
+
+
+def listed(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
+    """Give every allocation of a workflow, of any kind and over or not, as `allocation` records, oldest first."""
+    query = "SELECT * FROM allocation WHERE workflow_id = ? ORDER BY allocation_id"
+    return [_listed(dict(row)) for row in db.execute(query, (workflow_id,))]
+
+
+def _listed(row: Record) -> Record:
+    config = orjson.loads(row["config"])
+    asked = {key: config.get(key) for key in _ASKED}
+    ids = {key: row[key] for key in ("workflow_id", "allocation_id", "kind", "status", "slurm_job_id")}
+    told = {key: row[key] for key in ("slurm_state", "slurm_reason", "hostname", "pid", "run_id")}
+    times = {key: row[key] for key in ("created_at", "submitted_at", "started_at", "ends_at", "ended_at")}
+    return {"type": "allocation", **ids, **told, **times, **asked}
 
 
 def live(db: sqlite3.Connection, workflow_id: int) -> list[Record]:

@@ -44,6 +44,12 @@ def in_states(db: sqlite3.Connection, workflow_id: int, numbers: Iterable[int]) 
     return {row[0]: row[1] for row in db.execute(f"{query} ORDER BY job_id", (workflow_id,))}
 
 
+def delete_workflow(db: sqlite3.Connection, workflow_id: int) -> None:
+    """Delete a workflow and all that is part of it; the journal stays."""
+    db.execute("DELETE FROM job WHERE workflow_id = ?", (workflow_id,))  # before what it refers to
+    db.execute("DELETE FROM workflow WHERE workflow_id = ?", (workflow_id,))
+
+
 def mark_canceled(db: sqlite3.Connection, workflow_id: int) -> bool:
     """Mark a workflow as canceled; say whether it was not before."""
     query = "UPDATE workflow SET is_canceled = 1 WHERE workflow_id = ? AND is_canceled = 0"

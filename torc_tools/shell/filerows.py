@@ -1,0 +1,17 @@
+"""SQL about the files that jobs read and write."""
+
+import sqlite3
+from collections.abc import Iterator
+
+_USED = """
+SELECT j.job_id, f.path, u.is_output,
+    (SELECT t.started_at FROM result t WHERE t.job_id = j.job_id ORDER BY t.run_id DESC, t.attempt_id DESC LIMIT 1)
+FROM job j JOIN job_file u USING (job_id) JOIN file f USING (file_id)
+WHERE j.workflow_id = ? AND j.status = ?
+"""
+
+
+def used(db: sqlite3.Connection, workflow_id: int, status: int) -> Iterator[tuple[int, str, bool, float | None]]:
+    """Give (job, path, is it an output, start of its latest attempt) for the files of jobs in a state."""
+    rows = db.execute(_USED, (workflow_id, status))
+    return ((row[0], row[1], bool(row[2]), row[3]) for row in rows)
