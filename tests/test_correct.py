@@ -14,7 +14,7 @@ from test_schemas import schema
 
 from torc_tools import states
 from torc_tools.commands import correct as command
-from torc_tools.core import correcting, fitting
+from torc_tools.core import correcting, corrections, fitting
 from torc_tools.core.fitting import Policy
 from torc_tools.flows import applying
 from torc_tools.flows import correcting as flow
@@ -281,6 +281,20 @@ def test_what_moved_on_is_left_and_the_rest_corrected(torc, store_file, capfdbin
     assert b"job 2: refused: planned from memory 7g, the store has 8g" in written.err
     found = record(written.out)
     assert (found["status"], found["memory_corrections"], found["runtime_corrections"]) == ("partial_success", 0, 1)
+
+
+def test_what_another_has_done_meanwhile_is_not_counted() -> None:
+    applied = {"already": True, "direction": "upscale", "memory_adjusted": True, "resource_requirements_id": 3}
+    found = corrections.report({"workflow_id": 1, "jobs_analyzed": 1}, [applied])
+    assert (found["memory_corrections"], found["resource_requirements_updated"], found["adjustments"]) == (0, 0, [])
+
+
+def test_the_time_of_a_job_that_was_warned_of_its_end_is_no_measure(torc, store_file) -> None:
+    jobs = [(1, "polite", 5, states.COMPLETED, 0, 60.0, GIB, 90.0)]
+    filled(store_file, [(5, 8 * GIB, 4 * 3600, 1)], jobs)
+    execute(store_file, """UPDATE result SET facts = '{"warned_at":1700000000.5}'""")
+    torc("correct", 1)
+    assert requests(store_file) == {1: (2 * GIB, 4 * 3600, 1)}
 
 
 def test_a_workflow_that_has_not_run_is_said_to_have_nothing_to_go_by(torc, store_file) -> None:

@@ -143,7 +143,7 @@ def factor(text: str) -> int:
     """Read a factor of at least 1 in thousandths: '1.5' is 1500."""
     milli = _checked(units.parse_factor, text)
     if milli < 1000:
-        raise argparse.ArgumentTypeError(f"below 1: '{text}' (a retry never gets less)")
+        raise argparse.ArgumentTypeError(f"below 1: '{text}' (nothing grows by it)")
     return int(milli)
 
 
