@@ -66,7 +66,8 @@ def _table(args: argparse.Namespace, workflow_id: int | None, found: list[Record
 def _issues(args: argparse.Namespace, folder: str, workflow_id: int | None) -> Iterator[Record]:
     """Give a record for each line that complains, then the summary."""
     counts, slurm, scanned = {"error": 0, "warning": 0}, set(), 0
-    for log, text in logfiles.logs(folder):
+    is_given = folder == args.what
+    for log, text in logfiles.logs(folder) if is_given or os.path.exists(folder) else ():
         if workflow_id not in (None, log.workflow_id):
             continue
         scanned += 1

@@ -17,6 +17,7 @@ def run(asked: Asked) -> int:
     """Do what is asked; give the exit status. Where nothing is reshaped this process becomes the tool."""
     if asked.verbose and asked.idle:
         stream.say(f"torc: of no effect here: {', '.join(asked.idle)}")
+    stream.call("torc")
     if asked.format == "json" and asked.row.shape is not None:
         return _shaped(asked)
     if asked.chained:

@@ -22,6 +22,7 @@ MOST_NESTED = 200  # brackets up to which a line cannot nest deeper than orjson 
 
 _line = [0]  # the input line in hand, for the message of a failure; 0 when none is
 _speaks = [False]  # whether what is said goes to standard output
+_called: list[str] = []  # the name that the user called this command by, where that is another
 
 
 def read(file: str | None = None) -> Iterator[Record]:
@@ -109,6 +110,11 @@ def speak() -> None:
     _speaks[0] = True
 
 
+def call(name: str) -> None:
+    """Let complaints begin with this name, whatever the command is."""
+    _called[:] = [name]
+
+
 def speaks() -> bool:
     """Say whether standard output is for people's lines, so that no records belong there."""
     return _speaks[0]
@@ -125,6 +131,13 @@ def _put(to: IO[str], message: str) -> None:
         to.flush()
 
 
+def say_record(line: bytes) -> None:
+    """Write one line of JSON, or more of text, on stderr, at once; a closed stderr is no error."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        sys.stderr.buffer.write(line)
+        sys.stderr.buffer.flush()
+
+
 def printable(text: str) -> str:
     r"""Make control characters visible (ESC as \x1b), so that no job name can drive a terminal or break a line."""
     return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
@@ -132,7 +145,7 @@ def printable(text: str) -> str:
 
 def run(main: Callable[[Sequence[str] | None], int], prog: str) -> None:
     """Run a command to its exit status: the only place where errors become messages. Never returns."""
-    status = exits.SOFTWARE
+    status, prog = exits.SOFTWARE, _called[0] if _called else prog
     try:
         status = main(None)
         if sys.stdout is not None:
