@@ -122,6 +122,11 @@ def test_every_key_of_a_spec_that_is_read_is_in_the_page() -> None:
     assert keys - shown == set()
 
 
+@pytest.mark.parametrize("command", ["torc-create", "torc-run", "torc-work"])
+def test_whether_a_runtime_is_a_limit_is_said_where_it_is_asked(command: str) -> None:
+    assert "limit_runtime" in manpages.page(command).read_text()
+
+
 def test_the_spec_in_the_page_is_one(work_dir: Path) -> None:
     literal = manpages.sections(manpages.page("torc-create"))["EXAMPLES"].partition(".Bd -literal")[2]
     (work_dir / "spec.yaml").write_text(literal.partition("\n")[2].partition(".Ed")[0])

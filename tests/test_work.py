@@ -16,6 +16,8 @@ import pytest
 from conftest import Torc, command
 from waiting import until
 
+from torc_tools.flows import worker_manifest
+
 TOKEN = "0123456789abcdef"  # noqa: S105  names a workflow, opens nothing
 Events = list[dict[str, Any]]
 PYTHON = shlex.quote(sys.executable)
@@ -630,3 +632,20 @@ def test_bad_lines_are_refused(torc: Torc, line: dict[str, Any], message: str) -
     done = torc("torc-work", input=text(line))
     assert done.returncode == 65
     assert message in done.stderr.decode()
+
+
+@pytest.mark.parametrize(
+    ("execution", "bounded", "is_limit"),
+    [
+        ({}, False, True),
+        ({}, True, False),
+        ({"limit_runtime": "auto"}, True, False),
+        ({"limit_runtime": True}, True, True),
+        ({"limit_runtime": False}, False, False),
+        ({"limit_runtime": True, "limit_resources": False}, False, False),
+    ],
+)
+def test_when_a_runtime_is_a_limit(execution: dict[str, object], bounded: bool, is_limit: bool) -> None:
+    """As torc-create(1), torc-run(1) and torc-work(1) say of limit_runtime."""
+    workflow = {"config": {"execution_config": execution}}
+    assert worker_manifest.policy(workflow, ended_by_slurm=bounded).limit_runtime is is_limit
