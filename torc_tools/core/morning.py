@@ -253,7 +253,7 @@ def _lede(night: Night) -> str:
     words = morning_words
     started, took = night.clock.day(night.start), words.span(night.end - night.start)
     over = night.facts.summary["is_complete"] or not night.counts[RUNNING]
-    text = f"Started {started}; " + ("all was over after" if over else "has been going for") + f" {took}."
+    text = f"Started {started} and took {took}." if over else f"Started {started}; the last job ended {took} later."
     failed = {each.job_id for each in night.failed()}
     if not failed:
         return f"{text} Nothing failed on the way."

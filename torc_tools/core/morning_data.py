@@ -23,7 +23,7 @@ KINDS = (
 def data(night: Night) -> Record:
     """Give what the script of the page reads.
 
-    Times are tenths of a second since `start`; lists that rise are given as steps. -1 is unknown. A job names its
+    Starts are tenths of a second since `start`; lists that rise are given as steps. -1 is unknown. A job names its
     requirement, an attempt its job, its cause and its words by their place in a list.
     """
     causes, words, requirements = _Index(), _Index(), _Index()
@@ -78,7 +78,7 @@ def _attempts(night: Night, causes: _Index, words: _Index) -> Record:
         "run": [each.run_id for each in attempts],
         "attempt": [each.attempt_id for each in attempts],
         "start": _steps(begins),
-        "took": [round(each.seconds * 10) for each in attempts],
+        "took": [round(each.seconds * 1000) for each in attempts],  # milliseconds
         "lane": lanes(attempts),
         "kind": [KINDS.index(night.kind(each)) for each in attempts],
         "cause": [-1 if each.is_good else causes.of(night.cause(each)) for each in attempts],

@@ -68,6 +68,8 @@ def span(seconds: float | None) -> str:
     """Write how long something took: '0.4 s', '12 s', '3 min 20 s', '7 h 39 min', '3 d 4 h'; None is 'no limit'."""
     if seconds is None:
         return "no limit"
+    if 0 < seconds < 0.05:
+        return "under 0.1 s"
     if seconds < 9.95:
         return f"{seconds:.1f}".removesuffix(".0") + " s"
     whole = round(seconds)
@@ -83,7 +85,8 @@ def work(core_s: float) -> str:
     for unit, length in (("hours", 3600), ("minutes", 60), ("seconds", 1)):
         if core_s >= length or length == 1:
             number = core_s / length
-            return f"{number:,.0f} core-{unit}" if number >= 1000 else f"{_short(number)} core-{unit}"
+            shown = f"{number:,.0f}" if number >= 1000 else _short(number)
+            return f"{shown} core-{unit[:-1] if shown == '1' else unit}"
     raise AssertionError
 
 

@@ -20,6 +20,7 @@
   const jobs = data.jobs, tries = data.attempts, total = jobs.name.length;
   jobs.id = sums(jobs.id);
   tries.start = sums(tries.start);
+  tries.took = tries.took.map((ms) => ms / 100);     // tenths of a second, as the starts are
   const mine = jobs.name.map(() => []);
   const order = tries.job.map((_, at) => at);
   for (const at of order) mine[tries.job[at]].push(at);
@@ -36,6 +37,7 @@
     : bytes < 2 ** 30 ? `${short(bytes / 2 ** 20)} MB` : `${short(bytes / 2 ** 30)} GB`;
   const span = (s) => {
     if (s == null) return "no limit";
+    if (s > 0 && s < 0.05) return "under 0.1 s";
     if (s < 9.95) return `${s.toFixed(1).replace(/\.0$/, "")} s`;
     const whole = Math.round(s);
     for (const [large, small, many, few] of [[86400, 3600, "d", "h"], [3600, 60, "h", "min"], [60, 1, "min", "s"]]) {
@@ -50,6 +52,7 @@
     const local = new Date((at + ahead(at)) * 1000);
     return `${two(local.getUTCHours())}:${two(local.getUTCMinutes())}${seconds ? `:${two(local.getUTCSeconds())}` : ""}`;
   };
+  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   const DAYS = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
   const day = (at) => { const local = new Date((at + ahead(at)) * 1000); return `${DAYS[local.getUTCDay()]} ${local.getUTCDate()}`; };
   const ending = (at) => tries.kind[at] === 0 ? "completed" : data.called[tries.cause[at]].toLowerCase();
@@ -157,8 +160,9 @@
     }
     function axis(colour, w, h) {
       const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
+      const date = (at) => { const local = new Date((at + ahead(at)) * 1000); return `${local.getUTCDate()} ${MONTHS[local.getUTCMonth()]}`; };
       const room = (to - from) / 10 / (w / 90);
-      const step = steps.find((each) => each >= room) || 2592000;
+      const step = steps.find((each) => each >= room) || Math.ceil(room / 604800) * 604800;
       const begin = data.start + from / 10, offset = ahead(begin);
       context.font = `12px ${getComputedStyle(document.body).fontFamily}`;
       context.textBaseline = "middle";
@@ -166,7 +170,7 @@
         const px = x((at - data.start) * 10);
         context.fillStyle = colour.line;
         context.fillRect(Math.round(px), 0, 1, h - AXIS + 4);
-        const time = clock(at, step < 60), text = step >= 86400 || /^00:00(:00)?$/.test(time) ? day(at) : time;
+        const time = clock(at, step < 60), text = step >= 86400 ? date(at) : /^00:00(:00)?$/.test(time) ? day(at) : time;
         context.fillStyle = colour.faint;
         const wide = context.measureText(text).width;
         if (px + wide / 2 < w && px - wide / 2 > 0) context.fillText(text, px - wide / 2, h - AXIS / 2 + 4);
