@@ -62,9 +62,11 @@ def test_statuses(torc: Torc, argv: list[str], status: int) -> None:
 def test_a_process_is_sampled_until_it_ends(torc: Torc) -> None:
     with subprocess.Popen(["sleep", "0.5"]) as process:
         done = torc("torc-sample", "--interval", "0.1", "--pid", process.pid)
-    first, *samples, last = [json.loads(line) for line in done.stdout.splitlines()]
-    assert (first["type"], last["type"], last["count"]) == ("begin", "end", len(samples))
+    first, *samples, usage, last = [json.loads(line) for line in done.stdout.splitlines()]
+    assert (first["type"], last["type"], last["count"]) == ("begin", "end", len(samples) + 1)
     assert 1 <= len(samples) <= 8
+    assert (usage["type"], usage["command"], usage["return_code"]) == ("usage", ["sleep", "0.5"], None)
+    assert usage["peak_memory_bytes"] == max(sample["memory_bytes"] for sample in samples)
     assert samples[0]["cpu_percent"] is None
     assert all(sample["num_processes"] == 1 and sample["memory_bytes"] > 0 for sample in samples)
 

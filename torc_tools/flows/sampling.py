@@ -1,32 +1,32 @@
-"""What torc-sample does: a command measured from its start to its end, or a process that already runs."""
+"""What torc-sample does: a command measured from its start to its end, or something that already runs."""
 
-import contextlib
 import os
 import select
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from types import FrameType
+from typing import Any, Self
 
-import orjson
-
-from torc_tools import exits
-from torc_tools.core.usage import Usage
 from torc_tools.exits import Failure
+from torc_tools.flows.sampling_meter import Meter, TreeMeter, identity, readable
 from torc_tools.records import Record
-from torc_tools.shell import launch, liveness, procs, trees
+from torc_tools.shell import launch, procs, trees
 from torc_tools.shell.loop import Loop
 
 _EARLY_S = (0.05, 0.1, 0.25, 0.5)  # ages at which a young command is sampled, where the interval is longer
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
+_ENDING = (signal.SIGTERM, signal.SIGUSR1)  # srun makes a SIGKILL of SIGTERM
 
 
 class Measured:
-    """One command, run and measured. `write` is given a `sample` record at every interval, if there is one."""
+    """One command, run and measured. `take` is given a `sample` record at every interval, if there is one."""
 
-    def __init__(self, argv: Sequence[str], interval_s: float, write: Callable[[Record], None] | None = None) -> None:
-        """Take the command and how often it is looked at."""
-        self._argv, self._interval, self._write = argv, interval_s, write
+    def __init__(
+        self, argv: Sequence[str], interval_s: float, take: Callable[[Record], None] | None = None, *, pss: bool = False
+    ) -> None:
+        """Take the command, how often it is looked at, and whether always at which pages are shared."""
+        self._argv, self._interval, self._take, self._pss = argv, interval_s, take, pss
         self._loop = Loop(_PASSED_ON)
         self._loop.stranger = self._orphan_ended
         self._ended: Record | None = None
@@ -35,13 +35,15 @@ class Measured:
         """Run the command with our standard streams; give the `usage` record. Raises Failure(126, 127)."""
         procs.adopt_orphans()
         self._started_at, self._began = time.time(), time.monotonic()
-        self._usage = Usage(self._began)
         try:
             self._pid = launch.program(self._argv)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             status = 127 if isinstance(error, FileNotFoundError) else 126
-            raise Failure(status, f"cannot run '{self._argv[0]}': {error.strerror}") from None
+            why = error.strerror if isinstance(error, OSError) else str(error)
+            raise Failure(status, f"cannot run '{self._argv[0]}': {why}") from None
         self._tree = trees.Tree.of_ours(self._pid)
+        self._about = {"pid": self._pid, **identity(os.environ)}
+        self._meter = TreeMeter(self._tree, self._began, self._about, pss=self._pss)
         self._loop.child(self._pid, self._over)
         self._loop.later(min(self._interval, _EARLY_S[0]), self._look)
         while self._ended is None:
@@ -58,112 +60,93 @@ class Measured:
     def _look(self) -> None:
         if self._ended is not None:
             return
-        now = time.monotonic()
-        taken = self._tree.sample(self._usage.peak_memory_bytes or 0)
-        self._usage.sample(now, *taken)
-        age = now - self._began
-        if self._write is not None and taken.num_processes:
-            try:
-                self._write(_sample(self._pid, self._usage.last_cpu_percent, taken))
-            except OSError:
-                self._write = None  # the command is not to be left alone; whoever writes the last record meets it again
+        self._sample()
+        age = time.monotonic() - self._began
         early = next((look for look in _EARLY_S if look > age), self._interval + age)
         self._loop.later(max(0.01, min(self._interval, early - age)), self._look)
+
+    def _sample(self) -> None:
+        record = self._meter.look()
+        if record is not None and self._take is not None:
+            try:
+                self._take(record)
+            except OSError:
+                self._take = None  # the command is not to be left alone; the last record meets the same trouble
 
     def _orphan_ended(self, pid: int, rusage: Any) -> None:
         self._tree.ended(pid, rusage.ru_utime + rusage.ru_stime)
 
     def _over(self, exit_code: int, rusage: Any) -> None:
+        """Take in the end of the command; what it leaves behind is looked at a last time."""
         exec_time = time.monotonic() - self._began
+        self._sample()
+        seen = self._meter.usage_so_far
         cpu = rusage.ru_utime + rusage.ru_stime + self._tree.lost_cpu_s
+        largest, own = rusage.ru_maxrss * 1024, procs.own_peak_bytes()
+        whole = self._meter.whole(cpu, exec_time, largest, own)
+        if whole["peak_memory_bytes"] is None:
+            whole["peak_below_bytes"] = max(largest, own)
         self._ended = {
             "type": "usage",
-            "command": list(self._argv),
+            "command": [readable(word) for word in self._argv],
+            **self._about,
             "return_code": 128 - exit_code if exit_code < 0 else exit_code,
             "started_at": self._started_at,
             "exec_time_s": round(exec_time, 6),
             "cpu_time_s": round(cpu, 6),
-            "peak_num_processes": self._usage.peak_num_processes,
-            **self._usage.whole(cpu, exec_time, rusage.ru_maxrss * 1024, procs.own_peak_bytes()),
+            "peak_num_processes": seen.peak_num_processes,
+            **whole,
+            **self._meter.gpu.fields(),
         }
 
 
-def text(record: Record) -> str:
-    """Give a record as one line of JSON."""
-    return orjson.dumps(record).decode()
+def watch(meter: Meter, interval_s: float, count: int | None, take: Callable[[Record], None]) -> Iterator[Record]:
+    """Give a `sample` record now and at every interval, until what is looked at has gone, or `count`; then the `usage`.
 
-
-@contextlib.contextmanager
-def output(path: str) -> Iterator[Callable[[Record], None]]:
-    """Give a function that writes a record to a new file, at once. Raises Failure(74) where it cannot be made."""
-    try:
-        file = open(path, "wb", buffering=0)  # noqa: SIM115  closed below
-    except OSError as error:
-        raise Failure(exits.IO, f"cannot open '{path}': {error.strerror}") from None
-    with file:
-        yield lambda record: _put(file, record)
-
-
-def _put(file: IO[bytes], record: Record) -> None:
-    file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def watch(pid: int, interval_s: float, count: int | None) -> Iterator[Record]:
-    """Give a `sample` record of a process and its descendants now and at every interval, until it ends or `count`.
-
-    Raises Failure(66) where there is no such process.
+    SIGTERM and SIGUSR1 end it in good order. Each sample is given to `take`, too.
     """
-    start = liveness.start_ticks(pid)
-    if start is None:
-        raise Failure(exits.NO_INPUT, f"no such process: '{pid}'")
-    tree = trees.Tree(pid)
-    usage: Usage | None = None
-    due = time.monotonic()
-    made = 0
-    while liveness.start_ticks(pid) == start:
-        taken = tree.sample(usage.peak_memory_bytes or 0 if usage else 0)
-        if taken.num_processes:
-            usage = _taken_in(usage, taken)
-            yield _sample(pid, usage.last_cpu_percent, taken)
+    with _Waiting(getattr(meter, "pid", None)) as waiting:
+        due, made = time.monotonic(), 0
+        while (record := meter.look()) is not None:
+            take(record)
+            yield record
             made += 1
-        due += interval_s
-        if made == count or _gone_within(pid, due - time.monotonic()):
-            return
+            due = max(due + interval_s, time.monotonic())
+            if made == count or waiting.over(due - time.monotonic()):
+                break
+    yield meter.usage()
 
 
-def _taken_in(usage: Usage | None, taken: trees.Sample) -> Usage:
-    """Note a sample; the first only begins the comparison of CPU time."""
-    now = time.monotonic()
-    if usage is None:
-        usage = Usage(now, taken.cpu_s)
-    usage.sample(now, *taken)
-    return usage
+class _Waiting:
+    """Waits for a time, and no longer than a process lives or a signal to end comes."""
 
+    def __init__(self, pid: int | None) -> None:
+        self._pid = pid
 
-def _gone_within(pid: int, seconds: float) -> bool:
-    """Wait; say whether the process ended meanwhile."""
-    if not hasattr(os, "pidfd_open"):
-        time.sleep(max(0.0, seconds))
-        return False
-    try:
-        fd = os.pidfd_open(pid)
-    except OSError:
-        return True
-    try:
-        return bool(select.select([fd], [], [], max(0.0, seconds))[0])
-    finally:
-        os.close(fd)
+    def __enter__(self) -> Self:
+        self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._fds = [self._wake]
+        for number in _ENDING:
+            signal.signal(number, self._heard)
+        if self._pid is not None and hasattr(os, "pidfd_open"):
+            try:
+                self._fds.append(os.pidfd_open(self._pid))
+            except OSError:
+                os.write(self._waker, b"\0")  # gone meanwhile
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        for number in _ENDING:
+            signal.signal(number, signal.SIG_DFL)
+        for fd in (*self._fds, self._waker):
+            os.close(fd)
 
-def _sample(pid: int, cpu: float | None, taken: trees.Sample) -> Record:
-    return {
-        "type": "sample",
-        "at": time.time(),
-        "pid": pid,
-        "cpu_percent": cpu,
-        "memory_bytes": taken.memory_bytes,
-        "num_processes": taken.num_processes,
-    }
+    def _heard(self, _number: int, _frame: FrameType | None) -> None:
+        os.write(self._waker, b"\0")
+
+    def over(self, seconds: float) -> bool:
+        """Wait; say whether that is the end."""
+        return bool(select.select(self._fds, [], [], max(0.0, seconds))[0])
 
 
 def _in_foreground() -> bool:

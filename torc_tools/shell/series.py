@@ -152,8 +152,7 @@ class Series:
             self._rows = (rows + self._rows)[-_MOST_ROWS:]
             self._node_rows = (node_rows + self._node_rows)[-_MOST_ROWS:]
             self._locked = self._locked + 1 if _busy(error) else _PATIENCE
-            if self._locked >= _PATIENCE:
-                self.trouble = str(error)
+            self.trouble = str(error) if self._locked >= _PATIENCE else None
             return
         self._locked, self.trouble = 0, None
 
@@ -203,6 +202,8 @@ class Series:
     def close(self) -> None:
         """Write the rest and close the file."""
         self.flush()
+        while self._locked and not self.trouble:
+            self.flush()
         self._shut()
 
 
