@@ -75,4 +75,4 @@ def _end(member: Track, per_s: float) -> Iterable[Figure]:
     if runtime and runtime <= member.duration_s * _NEAR:
         place = {"x0": runtime * per_s, "x1": runtime * per_s, "xref": "x", "y0": 0, "y1": 1, "yref": "paper"}
         style = {"color": plotting.ASKED, "width": 1, "dash": "dot"}
-        yield {"type": "line", **place, "line": style, "label": {"text": "requested runtime", "textposition": "end"}}
+        yield {"type": "line", **place, "line": style, "label": {"text": "requested runtime", "textposition": "middle"}}

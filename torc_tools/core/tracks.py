@@ -45,10 +45,9 @@ class Track(NamedTuple):
 
 def track(series: Series, origin: str) -> Track:
     """Reduce a series, which has at least one sample."""
-    request = series.request or _NOTHING_ASKED
+    request = Request(*map(_positive, series.request or _NOTHING_ASKED))  # type: ignore[arg-type]
     first, last = series.times[0], series.times[-1]
-    began = request.started_at
-    start = began if began is not None and math.isfinite(began) and began <= first else first
+    start = first if request.started_at is None else min(first, request.started_at)
     elapsed = array("d", (at - start for at in series.times))
     return Track(
         series.job_id,
@@ -66,6 +65,11 @@ def track(series: Series, origin: str) -> Track:
         None if series.gpu_memory is None else curve(elapsed, series.gpu_memory),
         request,
     )
+
+
+def _positive(value: object) -> float | None:
+    """Give what a database says was asked for, where it is a number that one can ask for."""
+    return value if isinstance(value, int | float) and 0 < value < math.inf else None
 
 
 def curve(times: Column, values: Column) -> Curve:
