@@ -165,7 +165,14 @@ def test_an_allocation_that_is_requeued_and_held(run: Run) -> None:
     assert run.job() == ("running", 1)
     assert [each["job_name"] for each in run.sync(**SILENT)["jobs_requeued"]] == ["one"]
     assert run.job() == ("ready", 2)
-    assert f"Slurm job {run.slurm_job_id}: queued" in run.torc("torc-status", 1, "-f", "table").stdout.decode()
+    command = f"scontrol release {run.slurm_job_id}"
+    standing = run.torc("torc-status", 1, "-f", "table").stdout.decode()
+    assert f"Slurm job {run.slurm_job_id}: queued" in standing
+    assert standing.count(command) == 2, standing  # of the allocation, and of the job that waits for it
+    assert command in run.torc("torc-watch", "--once", 1).stderr.decode()
+    run.bed.ask(*command.split())
+    assert run.sync()["allocations_held"] == []
+    assert command not in run.torc("torc-status", 1, "-f", "table").stdout.decode()
 
 
 def test_memory_behind_a_script_that_goes_on(run: Run) -> None:
