@@ -57,7 +57,7 @@ def test_markup_stays_and_what_is_none_is_left_out() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(None, "no limit"), (0, "0 s"), (0.44, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (59.6, "1 min"),
+    [(None, "no limit"), (0, "0 s"), (0.44, "0.4 s"), (9.94, "9.9 s"), (9.96, "10 s"), (10.3, "10 s"), (59.6, "1 min"),
      (200, "3 min 20 s"), (3600, "1 h"), (27540, "7 h 39 min"), (273600, "3 d 4 h")],
 )  # fmt: skip
 def test_span(seconds: float | None, text: str) -> None:
@@ -267,17 +267,18 @@ def test_the_story_tells_changes_by_what_was_so_before_them() -> None:
 
 
 def test_usage_is_that_of_jobs_that_completed() -> None:
-    jobs = [job(number) for number in range(1, 21)] + [job(21, FAILED)]
-    attempts = [attempt(number, peak_memory_bytes=number * MIB) for number in range(1, 21)]
-    (row,) = morning_usage.rows(night(jobs, [*attempts, bad(21, peak_memory_bytes=999 * MIB)]))
-    assert (row.name, row.jobs, row.completed) == ("small", 21, 20)
-    assert [row.memory.at(percent) for percent in (50, 95, 100)] == [10 * MIB, 19 * MIB, 20 * MIB]
+    jobs = [job(number) for number in range(1, 22)] + [job(22, FAILED)]
+    attempts = [attempt(number, peak_memory_bytes=number * MIB) for number in range(1, 22)]
+    (row,) = morning_usage.rows(night(jobs, [*attempts, bad(22, peak_memory_bytes=999 * MIB)]))
+    assert (row.name, row.jobs, row.completed) == ("small", 22, 21)
+    assert [row.memory.at(percent) for percent in (50, 95, 100)] == [11 * MIB, 20 * MIB, 21 * MIB]
     assert row.cpu.values[0] == 0.8
 
 
 def test_the_largest_value_of_a_strip_is_always_drawn() -> None:
     made = morning_charts.strip([1.0] * 9999 + [100.0], 50.0)
     assert made.count('class="s') == 3  # the drawing itself, and two places
+    assert '<rect x="119" ' in made
     assert 'class="over"' in made
     assert "largest at 200 % of the request" in made
 

@@ -1,5 +1,6 @@
 """The drawings of the page that need no script: a bar of shares, and a strip that shows how values lie in a frame."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -37,10 +38,13 @@ def strip(values: Sequence[float], asked: float | None) -> Markup:
     most = max(values[-1], asked or 0.0) or 1.0
     places = Counter(min(BINS - 1, int(value * BINS / most)) for value in values)
     fullest = max(places.values())
-    strokes = [
-        el("rect", x=place, y=0, width=1.4, height=10, class_=f"s{_shade(count, fullest)}")
-        for place, count in sorted(places.items())
-    ]
+    shades = [_shade(places[place], fullest) for place in range(BINS)]
+    strokes, at = [], 0
+    for shade, run in itertools.groupby(shades):
+        width = len(list(run))
+        if shade:
+            strokes.append(el("rect", x=at, y=0, width=width, height=10, class_=f"s{shade}"))
+        at += width
     edge = BINS if asked is None else asked * BINS / most
     frame = el("rect", x=0, y=0, width=edge, height=10, class_="frame") if asked is not None else None
     over = el("rect", x=edge, y=0, width=BINS - edge, height=10, class_="over") if edge < BINS - 0.5 else None
@@ -50,5 +54,7 @@ def strip(values: Sequence[float], asked: float | None) -> Markup:
 
 
 def _shade(count: int, fullest: int) -> int:
-    """Give one of three shades by how many values share a place."""
+    """Give one of three shades by how many values share a place, 0 where there is none."""
+    if not count:
+        return 0
     return 3 if count * 2 > fullest else 2 if count * 8 > fullest else 1
