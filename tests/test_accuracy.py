@@ -11,6 +11,7 @@ from test_work import ends, job, work, workflow
 from workloads import MIB, Load, write
 
 from torc_tools.core.usage import Usage
+from torc_tools.flows.worker_ticks import patience_s
 from torc_tools.shell import procs, trees
 from torc_tools.shell.census import Census
 
@@ -284,6 +285,11 @@ def test_what_was_there_for_a_moment_is_a_peak_but_no_average() -> None:
     usage.sample(2.0, 1.5, 200, 1)
     assert (usage.peak_memory_bytes, usage.avg_memory_bytes) == (800, 200)
     assert (usage.last_cpu_percent, usage.peak_cpu_percent) == (100.0, 100.0)
+
+
+@pytest.mark.parametrize(("spare", "wait"), [(0, 0.25), (1 << 30, 0.25), (2 << 30, 0.5), (4 << 30, 1), (64 << 30, 1)])
+def test_a_job_that_has_much_memory_left_is_looked_at_less_often(spare: int, wait: float) -> None:
+    assert patience_s(spare) == wait
 
 
 def cpu_s(ended: dict[str, Any]) -> float:

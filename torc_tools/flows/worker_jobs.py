@@ -134,6 +134,10 @@ class Attempt:
         if self.limit and not self._killed:
             self._hold(self.limit)
 
+    def spare(self) -> int:
+        """Give how much memory the job had left at the last look."""
+        return max(0, (self.limit or 0) - self._tree.resident)
+
     def _hold(self, limit: int) -> None:
         """Kill the job if its memory is above the limit."""
         size = self._tree.resident

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from torc_tools.flows.worker_desk import Desk
     from torc_tools.flows.worker_jobs import Attempt
 
-MEMORY_LOOK_S = 0.25  # how often memory is compared with the limit
+MEMORY_LOOKS_S = (0.25, 0.5, 1.0)  # how often memory is compared with the limit: the more is left, the less often
+_GROWTH = 4 << 30  # bytes a second: no job grows faster for long
 YOUNG_LOOKS_S = (0.1, 0.5, 1.0, 2.0, 5.0)  # ages at which a young job is sampled, before the interval takes over
 _FIRST_LOOK_S = 0.05
 _GRID_S = 0.05
@@ -78,12 +79,17 @@ class Ticks:
         sample = attempt.sample_at <= soon
         attempt.look(now, sample=sample)
         if attempt.limit:
-            attempt.look_at = _after(now, MEMORY_LOOK_S)
+            attempt.look_at = _after(now, patience_s(attempt.spare()))
         if sample:
             interval = self._desk.policy.interval_s
             later = (attempt.began + look for look in YOUNG_LOOKS_S if look < interval)
             young = next((_after(when - _GRID_S, _GRID_S) for when in later if when > soon), NEVER)
             attempt.sample_at = min(_after(now, interval), young)
+
+
+def patience_s(spare: int) -> float:
+    """Give how long a job that has `spare` bytes left may be left alone."""
+    return max((wait for wait in MEMORY_LOOKS_S if wait <= spare / _GROWTH), default=MEMORY_LOOKS_S[0])
 
 
 def _after(now: float, interval: float) -> float:
