@@ -537,6 +537,18 @@ def test_the_machine_is_watched_where_it_is_asked_for(torc: Torc, work_dir: Path
     assert all(cpu >= 0 for cpu, _ in found[2:])
 
 
+def test_the_gpus_of_a_job_are_in_its_series(torc: Torc, work_dir: Path) -> None:
+    monitor = {"granularity": "time_series", "sample_interval_seconds": 0.1}
+    manifest = workflow(work_dir, config={"resource_monitor": monitor})
+    fake = {"PYTHONPATH": str(Path(__file__).parent / "data/nvml"), "FAKE_NVML": "2"}
+    jobs = job(1, "sleep 0.4", num_gpus=1), job(2, "sleep 0.4")
+    work(torc, manifest, *jobs, args=("--num-cpus", "2", "--num-gpus", "2"), env=fake)
+    (file,) = (work_dir / "out/resource_utilization").iterdir()
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        rows = db.execute("SELECT DISTINCT job_id, gpu_percent, gpu_memory_bytes FROM job_resource_samples").fetchall()
+    assert sorted(rows) == [(1, 30.0, 1 << 30), (2, None, None)]
+
+
 def test_what_is_switched_off_leaves_nothing_behind(torc: Torc, work_dir: Path) -> None:
     scopes = {"jobs": {"enabled": False, "granularity": "time_series"}, "compute_node": {"enabled": False}}
     end = ends(work(torc, workflow(work_dir, config={"resource_monitor": scopes}), job(1, "sleep 0.3")))[1, 1]

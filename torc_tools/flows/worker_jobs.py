@@ -5,7 +5,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torc_tools import states
 from torc_tools.core import outcome, usage
@@ -14,6 +14,10 @@ from torc_tools.flows.worker_desk import Desk, after_lead
 from torc_tools.flows.worker_ticks import NEVER
 from torc_tools.records import Record
 from torc_tools.shell import launch, procs, trees
+from torc_tools.shell.series import Gpu
+
+if TYPE_CHECKING:
+    from torc_tools.shell.gpus import Gpus
 
 _CANNOT_START, _NOT_FOUND = 126, 127
 
@@ -40,6 +44,7 @@ class Attempt:
         self.look_at = self.sample_at = NEVER
         self._shared_above = 0  # resident memory at which shared pages were found to make the difference
         self._most = 0  # memory since the last sample
+        self._meter: Gpus | None = None
 
     def start(self) -> None:
         """Start the command; one that cannot be started has ended. Raises OSError where the machine is in the way."""
@@ -130,9 +135,19 @@ class Attempt:
             self._most = 0
             if self.desk.series is not None and self.desk.policy.series:
                 attempt = (self.job["job_id"], self.attempt_id)
-                self.desk.series.add(attempt, self.usage.last_cpu_percent, *taken[1:])
+                self.desk.series.add(attempt, self.usage.last_cpu_percent, *taken[1:], self._gpu())
         if self.limit and not self._killed:
             self._hold(self.limit)
+
+    def _gpu(self) -> Gpu:
+        """Give what the job uses of its GPUs."""
+        if not self.job["num_gpus"]:
+            return None, None
+        if self._meter is None:
+            from torc_tools.shell.gpus import Gpus  # a job without GPUs needs none
+
+            self._meter = Gpus()
+        return self._meter.tree(self._tree.processes or self._tree.members())
 
     def spare(self) -> int:
         """Give how much memory the job had left at the last look."""
