@@ -56,7 +56,8 @@ def night(jobs: Sequence[Job], attempts: Sequence[Attempt], **more: Any) -> Nigh
         },
         "jobs": jobs, "attempts": sorted(attempts), "verdicts": verdicts, "adjustments": [], "watched": {},
         "requirements": {1: {"name": "small", "memory_bytes": 100 * MIB, "runtime_s": 60, "num_cpus": 1}},
-        "changes": [], "edges": [], "engine": "local", "options": "", "now": 5000.0, "offset": lambda _: 0,
+        "changes": [], "edges": [], "allocations": [], "engine": "local", "options": "", "now": 5000.0,
+        "offset": lambda _: 0,
     }  # fmt: skip
     return Night(Facts(**(facts | more)))
 

@@ -138,6 +138,12 @@ def test_hours_say_what_was_lost_and_what_a_recovery_kept() -> None:
     assert found.idle_s == 50.0
 
 
+def test_what_slurm_held_is_told_beside_what_jobs_used() -> None:
+    made = night([job(1)], [attempt(1, exec_time_s=30.0, num_cpus=2)], allocations=[(900.0, 960.0, 4)])
+    assert morning.hours(made).held == 240.0
+    assert "Slurm held 4 core-minutes for it, of which jobs used 25 %." in morning_page.body(made)
+
+
 def test_an_attempt_without_times_costs_nothing_and_is_drawn_nowhere() -> None:
     made = night([job(1)], [attempt(1, started_at=None, exec_time_s=None, ended_at=None)])
     assert morning.hours(made).all_s == 0
@@ -237,6 +243,8 @@ def test_the_story_tells_changes_by_what_was_so_before_them() -> None:
         change(7, "job", 2, {"command": "a"}, {"command": "b"}, at=2500.0, command="torc-jobs"),
         change(8, "workflow", 7, {"is_canceled": False}, {"is_canceled": True}, at=2500.0, command="torc-cancel"),
         change(9, "allocation", 1, None, {"status": "planned"}, at=2600.0),
+        change(10, "allocation", 1, {}, {"status": "queued", "slurm_job_id": "5"}, at=2700.0, command="torc-submit"),
+        change(11, "allocation", 1, {}, {"status": "complete"}, at=2700.0, command="torc-sync"),
     ]  # fmt: skip
     jobs = [morning.Job(1, "one", FAILED, 2), job(2), job(3)]
     attempts = [bad(1), bad(2), bad(1, 2, started_at=2000.0), attempt(2, 2, started_at=2000.0)]
@@ -260,6 +268,7 @@ def test_the_story_tells_changes_by_what_was_so_before_them() -> None:
                 ("the workflow was canceled", []),
             ],
         ),
+        ("Slurm", [("1 allocation submitted", [])]),
     ]
 
 

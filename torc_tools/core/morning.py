@@ -110,6 +110,7 @@ class Facts(NamedTuple):
     watched: Record
     changes: Sequence[Record]
     edges: Sequence[tuple[int, int]]  # (job, the job that it waits for), where something was held back
+    allocations: Sequence[tuple[float, float, int]]  # of Slurm: (start, end, CPUs)
     engine: str  # what runs it: local, slurm
     options: str
     now: float
@@ -171,6 +172,7 @@ class Hours(NamedTuple):
     lost: Mapping[str, float]  # by cause; "redone": had completed, and was done again
     kept: float  # of the useful work what was done before the last recovery, and not done again
     idle_s: float  # between the first start and the last end
+    held: float  # by Slurm's allocations, jobs or no jobs
 
     @property
     def lost_s(self) -> float:
@@ -197,7 +199,10 @@ def hours(night: Night) -> Hours:
             else:
                 useful += each.core_s
                 kept += each.core_s if each.run_id < last_run else 0.0
-    return Hours(useful, {cause: core_s for cause, core_s in lost.most_common() if core_s > 0}, kept, _idle(night))
+    held = sum(max(0.0, end - start) * num_cpus for start, end, num_cpus in night.facts.allocations)
+    return Hours(
+        useful, {cause: core_s for cause, core_s in lost.most_common() if core_s > 0}, kept, _idle(night), held
+    )
 
 
 def _idle(night: Night) -> float:

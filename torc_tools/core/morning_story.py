@@ -58,7 +58,7 @@ def _summed(night: Night, attempts: Sequence[Attempt]) -> Item:
 
 def _changes(night: Night) -> Iterable[Entry]:
     """Tell the changes of the journal: those that belong together as one entry."""
-    told: list[Record] = [each for each in night.facts.changes if each["subject"] != "allocation"]
+    told = [each for each in night.facts.changes if each["subject"] != "allocation" or _allocation(each)]
     starts = sorted(each.started_at for each in night.attempts if each.started_at is not None)
     sizes = _Sizes(night, told)
     group: list[Record] = []
@@ -69,6 +69,14 @@ def _changes(night: Night) -> Iterable[Entry]:
         group.append(change)
     if group:
         yield _entry(sizes, group)
+
+
+def _allocation(change: Record) -> str:
+    """Say what became of an allocation, where that is worth telling: not that one started, or ended as it should."""
+    after = change["after"] or {}
+    if after.get("status") == "queued" and after.get("slurm_job_id"):
+        return "submitted"
+    return after["status"] if after.get("status") in ("canceled", "lost") else ""
 
 
 def _together(before: float, after: float, starts: Sequence[float]) -> bool:
@@ -83,8 +91,10 @@ def _entry(sizes: "_Sizes", changes: Sequence[Record]) -> Entry:
     recovery = {"torc-apply", "torc-reset"} <= set(commands)
     resized = _resized(changes, sizes)
     grown = {job_id for item in resized for job_id in item.job_ids}
-    items = [*resized, *_started_over(changes, grown), *_others(changes)]
-    title = "Recovery" if recovery else "Changed"
+    items = [*resized, *_started_over(changes, grown), *_others(changes), *_slurm(changes)]
+    title = (
+        "Recovery" if recovery else "Changed" if any(each["subject"] != "allocation" for each in changes) else "Slurm"
+    )
     by = f"{', '.join(commands)} · {changes[0]['who']}"
     return Entry(changes[0]["at"], title, "change", items, by=by)
 
@@ -183,3 +193,9 @@ def _others(changes: Sequence[Record]) -> list[Item]:
 def _fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
     shown = [f"{key.replace('_', ' ')}: {before.get(key)} → {value}" for key, value in after.items() if key != "worker"]
     return ", ".join(shown)
+
+
+def _slurm(changes: Sequence[Record]) -> list[Item]:
+    """Say how many allocations were submitted, canceled or lost."""
+    found = Counter(_allocation(each) for each in changes if each["subject"] == "allocation")
+    return [Item(f"{morning_words.counted(count, 'allocation')} {what}") for what, count in found.items()]

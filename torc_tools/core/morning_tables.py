@@ -32,14 +32,14 @@ def hours(went: Hours) -> Markup | None:
         name = "done again though it had completed" if cause == "redone" else words.cause_within(cause)
         kind = "canceled" if cause == "redone" else words.kind(cause)
         shares.append((kind, f"{name}: {words.work(core_s)}", core_s))
-    note = (
-        f"{words.work(went.all_s)} in all. Starting over at the last recovery would have done "
-        f"{words.work(went.kept)} again."
-        if went.kept
-        else f"{words.work(went.all_s)} in all."
-    )
+    note = [f"{words.work(went.all_s)} in all."]
+    if went.kept:
+        note.append(f"Starting over at the last recovery would have done {words.work(went.kept)} again.")
+    if went.held:
+        used = words.share(min(went.all_s, went.held), went.held)
+        note.append(f"Slurm held {words.work(went.held)} for it, of which jobs used {used}.")
     return parts.section(
-        "hours", "Where the hours went", morning_charts.bar(shares, "hours", "k", numbers=False), note=note
+        "hours", "Where the hours went", morning_charts.bar(shares, "hours", "k", numbers=False), note=" ".join(note)
     )
 
 

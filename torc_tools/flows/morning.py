@@ -66,11 +66,22 @@ def facts(db: sqlite3.Connection, workflow_id: int, options: str = "") -> Facts:
         rows.watched(db, workflow_id),
         rows.changes(db, workflow_id),
         rows.edges(db, workflow_id),
+        _held(db, workflow_id),
         allocations.engine(db, workflow_id),
         options,
         time.time(),
         lambda at: time.localtime(at).tm_gmtoff,
     )
+
+
+def _held(db: sqlite3.Connection, workflow_id: int) -> list[tuple[float, float, int]]:
+    """Give (start, end, CPUs) of every allocation of Slurm that has started; one that runs has held them until now."""
+    found = []
+    for row in allocations.of_workflow(db, workflow_id):
+        if row["started_at"] is not None and row["status"] in ("active", "complete", "lost"):
+            num_cpus = (row["config"].get("num_cpus") or 1) * (row["config"].get("nodes") or 1)
+            found.append((row["started_at"], row["ended_at"] or time.time(), num_cpus))
+    return found
 
 
 def _verdict(found: Mapping[str, Any]) -> Verdict:
