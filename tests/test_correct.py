@@ -271,7 +271,8 @@ def test_what_moved_on_is_left_and_the_rest_corrected(torc, store_file, capfdbin
     planned = correcting.plan
 
     def stale(uses, policy):
-        adjustments, analyzed = planned(uses, policy)
+        given, analyzed = planned(uses, policy)
+        adjustments = list(given)
         adjustments[0]["original_memory"] = "7g"
         return adjustments, analyzed
 
@@ -450,11 +451,11 @@ def asked(db: sqlite3.Connection) -> dict[int, tuple]:
 def test_a_correction_is_granted_whole_and_twice_is_once(made, policy) -> None:
     db = world(made)
     adjustments, _ = correcting.plan(flow._read(db, 1), policy)
-    _, refused = applying.apply(db, adjustments, dry_run=False)
+    _, refused = applying.apply(db, list(adjustments), dry_run=False)
     assert refused == []
     whole = asked(db)
     again, _ = correcting.plan(flow._read(db, 1), policy)
-    assert again == []
+    assert list(again) == []
     assert asked(db) == whole
 
 
@@ -464,7 +465,7 @@ def test_no_job_falls_that_failed_and_none_to_less_than_it_used(made, policy) ->
     db = world(made)
     uses = {use.job_id: use for use in flow._read(db, 1)}
     before = asked(db)
-    applying.apply(db, correcting.plan(uses.values(), policy)[0], dry_run=False)
+    applying.apply(db, list(correcting.plan(uses.values(), policy)[0]), dry_run=False)
     for job_id, after in asked(db).items():
         used, had = uses[job_id], before[job_id]
         falls = any(new is not None and new < old for new, old in zip(after, had, strict=True) if old is not None)

@@ -34,6 +34,12 @@ def use(job_id=1, *, memory=None, runtime=None, cpus=1, code=0, status=None, min
     return Use(job_id=job_id, **{**known, **more})
 
 
+def planned(uses, policy) -> tuple[list[dict], int]:
+    """Give all of a plan."""
+    adjustments, analyzed = correcting.plan(uses, policy)
+    return list(adjustments), analyzed
+
+
 def corrected(uses, **policy) -> list[tuple]:
     """Give (direction, job, changes) of a plan, changes as 'memory 8g -> 12g'."""
     return [
@@ -46,7 +52,7 @@ def corrected(uses, **policy) -> list[tuple]:
                 if each[f"new_{what}"] is not None
             ),
         )
-        for each in correcting.plan(uses, Policy(**policy))[0]
+        for each in planned(uses, Policy(**policy))[0]
     ]
 
 
@@ -187,28 +193,28 @@ def test_a_weak_verdict_grows_nothing() -> None:
     assert corrected([use(runtime="PT1H", code=152, minutes=1)]) == []  # no limit was near
     late = use(runtime="PT1H", code=152, minutes=60)
     weak = late._replace(diagnosis={**late.diagnosis, "certainty": "weak"})
-    assert correcting.plan([weak], Policy()) == ([], 0)
+    assert planned([weak], Policy()) == ([], 0)
 
 
 def test_a_canceled_attempt_says_nothing() -> None:
-    assert correcting.plan([use(memory="8g", peak=9 * GIB, code=143, status="canceled")], Policy()) == ([], 0)
+    assert planned([use(memory="8g", peak=9 * GIB, code=143, status="canceled")], Policy()) == ([], 0)
 
 
 def test_a_request_that_was_raised_or_set_since_the_attempt_is_enough() -> None:
     late = use(runtime="PT1H", code=152, minutes=60)
     raised = late._replace(runtime=2 * HOUR, diagnosis={**late.diagnosis, "runtime_s": 2 * HOUR})
-    assert correcting.plan([raised], Policy()) == ([], 0)
+    assert planned([raised], Policy()) == ([], 0)
     small = use(memory="8g", code=137, peak=0)
     given_since = small._replace(had_memory=None, diagnosis={**small.diagnosis, "attempt_memory_bytes": None})
-    assert correcting.plan([given_since], Policy()) == ([], 0)
+    assert planned([given_since], Policy()) == ([], 0)
     given_since = late._replace(had_runtime=None, diagnosis={**late.diagnosis, "attempt_runtime_s": None})
-    assert correcting.plan([given_since], Policy()) == ([], 0)
+    assert planned([given_since], Policy()) == ([], 0)
 
 
 def test_what_cannot_be_corrected_is_counted() -> None:
     no_limit = use(1, code=137, facts={"reason": "memory_limit"})
     factor_one = use(2, memory="8g", code=137, row=8, family=8)
-    assert correcting.plan([no_limit, factor_one], Policy(memory_milli=1000)) == ([], 2)
+    assert planned([no_limit, factor_one], Policy(memory_milli=1000)) == ([], 2)
 
 
 def test_each_job_gets_what_it_lacked_and_no_more() -> None:
@@ -232,7 +238,7 @@ def test_the_jobs_that_are_named_are_looked_at_and_a_part_of_a_requirement_does_
     ]  # fmt: skip
     assert corrected(uses, job_ids={1, 3}) == [("upscale", 3, "memory 8g -> 11g")]
     assert corrected(uses, job_ids={1, 2}) == both("memory 8g -> 3g")
-    assert correcting.plan(uses, Policy(job_ids={1, 3}))[1] == 1
+    assert planned(uses, Policy(job_ids={1, 3}))[1] == 1
     assert corrected(uses, downsize=False) == [
         ("upscale", 3, "memory 8g -> 11g"), ("upscale", 4, "memory 8g -> 11g"),
     ]  # fmt: skip

@@ -5,7 +5,7 @@ a requirement get the same. Down: a requirement all of whose jobs are done, none
 is much to save.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from torc_tools import units
 from torc_tools.core import fitting
@@ -26,22 +26,29 @@ def root(row: int, copies: Mapping[int, int | None]) -> int:
     return row
 
 
-def plan(uses: Iterable[Use], policy: Policy) -> tuple[list[Record], int]:
-    """Give an `adjustment` for each job whose request is to change, and how many jobs had too little."""
+def plan(uses: Iterable[Use], policy: Policy) -> tuple[Iterator[Record], int]:
+    """Give an `adjustment` for each job whose request is to change, made as it is taken, and how many had too little."""
     families: dict[int, list[Pair]] = {}
-    for use in uses:
-        families.setdefault(use.family, []).append((use, fitting.more(use, policy)))
-    found: list[Record] = []
     analyzed = 0
-    for pairs in families.values():
+    for use in uses:
+        want = fitting.more(use, policy)
+        families.setdefault(use.family, []).append((use, want))
+        analyzed += want.violated and _is_chosen(use, policy)
+    return _adjustments(families.values(), policy), analyzed
+
+
+def _is_chosen(use: Use, policy: Policy) -> bool:
+    return policy.job_ids is None or use.job_id in policy.job_ids
+
+
+def _adjustments(families: Iterable[list[Pair]], policy: Policy) -> Iterator[Record]:
+    for pairs in families:
         falls = policy.downsize and all(fitting.had_enough(use, want) for use, want in pairs)
         for row in _by_row(pairs):
-            chosen = [pair for pair in row if policy.job_ids is None or pair[0].job_id in policy.job_ids]
-            analyzed += sum(want.violated for _, want in chosen)
-            found += _upscaled(chosen)
+            chosen = [pair for pair in row if _is_chosen(pair[0], policy)]
+            yield from _upscaled(chosen)
             if falls and len(chosen) == len(row):  # a part of a row is not judged
-                found += _downscaled([use for use, _ in row], policy)
-    return found, analyzed
+                yield from _downscaled([use for use, _ in row], policy)
 
 
 def _by_row(pairs: Iterable[Pair]) -> Iterable[list[Pair]]:

@@ -21,55 +21,61 @@ _COUNTED = (
 def report(head: Record, applied: Iterable[Record]) -> Record:
     """Give the `correction` of some `applied` records: one adjustment for each requirement and direction.
 
-    `head` is what stands before the counts: status, workflow_id, what was asked for, jobs_analyzed.
+    `head` is what stands before the counts: status, workflow_id, what was asked for, jobs_analyzed. The records are
+    taken one at a time: there may be very many.
     """
-    done = [each for each in applied if not each["already"]]
-    adjustments = [_adjustment(group) for group in _grouped(done)]
-    analyzed = head["jobs_analyzed"]
+    counts = dict.fromkeys((key for key, _ in _COUNTED), 0)
+    changes: dict[tuple[Any, ...], Record] = {}
+    made: set[int] = set()
+    for each in applied:
+        if each["already"]:
+            continue
+        key = each["direction"] != "upscale", each["previous_resource_requirements_id"]
+        _join(changes.setdefault((*key, each["resource_requirements_id"]), _start(each)), each)
+        made.add(each["resource_requirements_id"])
+        for kind in KINDS:
+            prefix = "" if each["direction"] == "upscale" else "downsize_"
+            counts[f"{prefix}{kind}_corrections"] += bool(each[f"{kind}_adjusted"])
     rest = {key: value for key, value in head.items() if key != "jobs_analyzed"}
     return {
         "type": "correction",
         **rest,
-        "resource_requirements_updated": len({each["resource_requirements_id"] for each in done}),
-        "jobs_analyzed": analyzed,
-        **{key: _count(done, key) for key, _ in _COUNTED},
-        "adjustments": adjustments,
+        "resource_requirements_updated": len(made),
+        "jobs_analyzed": head["jobs_analyzed"],
+        **counts,
+        "adjustments": [_adjustment(changes[key]) for key in sorted(changes)],
     }
 
 
-def _count(done: list[Record], key: str) -> int:
-    """Count the jobs that one counter is about: 'downsize_cpu_corrections'."""
-    kind = key.removeprefix("downsize_").removesuffix("_corrections")
-    direction = "downscale" if key.startswith("downsize_") else "upscale"
-    return sum(each["direction"] == direction and bool(each[f"{kind}_adjusted"]) for each in done)
+def _start(applied: Record) -> Record:
+    """Begin a change: what its first job says of it, and no jobs yet."""
+    return {**applied, "job_ids": [], "job_names": []}
 
 
-def _grouped(done: list[Record]) -> Iterable[list[Record]]:
-    """Put together what is one change: same requirement before and after, what grows before what shrinks."""
-    groups: dict[tuple[Any, ...], list[Record]] = {}
-    for each in done:
-        key = each["direction"] != "upscale", each["previous_resource_requirements_id"]
-        groups.setdefault((*key, each["resource_requirements_id"]), []).append(each)
-    return (groups[key] for key in sorted(groups))
+def _join(change: Record, applied: Record) -> None:
+    """Add a job to a change: all jobs with the same requirement before and after."""
+    change["job_ids"] += applied["job_ids"]
+    change["job_names"] += applied["job_names"]
+    for peak in _PEAKS:
+        known = [each for each in (change[peak], applied[peak]) if each is not None]
+        change[peak] = max(known, default=None)
 
 
-def _adjustment(group: list[Record]) -> Record:
+def _adjustment(change: Record) -> Record:
     """Give one change in torc's form; a copy of the requirement, for some of its jobs, is named beside it."""
-    first = group[0]
     made: Record = {
-        "resource_requirements_id": first["previous_resource_requirements_id"],
-        "direction": first["direction"],
-        "job_ids": [each["job_ids"][0] for each in group],
-        "job_names": [each["job_names"][0] for each in group],
+        "resource_requirements_id": change["previous_resource_requirements_id"],
+        "direction": change["direction"],
+        "job_ids": change["job_ids"],
+        "job_names": change["job_names"],
     }
-    peaks = {key: max((each[key] for each in group if each[key] is not None), default=None) for key in _PEAKS}
     for kind in KINDS:
-        made |= _change(first, kind)
+        made |= _change(change, kind)
         peak = {"memory": _PEAKS[0], "cpu": _PEAKS[1]}.get(kind)
-        if peak and peaks[peak] is not None:
-            made[peak] = peaks[peak]
-    if first["copied"] and not first["dry_run"]:
-        made["new_resource_requirements_id"] = first["resource_requirements_id"]
+        if peak and change[peak] is not None:
+            made[peak] = change[peak]
+    if change["copied"] and not change["dry_run"]:
+        made["new_resource_requirements_id"] = change["resource_requirements_id"]
     return made
 
 

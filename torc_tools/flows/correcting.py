@@ -2,8 +2,9 @@
 
 import argparse
 import contextlib
+import io
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 import orjson
 
@@ -19,6 +20,8 @@ APPLY = "torc-apply"
 _FAILED = {states.NAMES[number] for number in states.RECOVERABLE}
 _COLUMNS = ("requirements", "direction", "memory", "runtime", "cpus", "jobs", "names")
 _NOTHING = "No completed jobs found"
+_FRAME = ("begin", "end")
+_APPLIED = b'{"type":"applied"'
 
 
 def correct(args: argparse.Namespace, prog: str) -> tuple[Record, int]:
@@ -29,7 +32,9 @@ def correct(args: argparse.Namespace, prog: str) -> tuple[Record, int]:
     found = _uses(args)
     policy = _policy(args)
     adjustments, analyzed = correcting.plan(found, policy)
-    applied, status = _apply(args, prog, adjustments) if adjustments else ([], exits.OK)
+    nothing = all(use.status is None for use in found)
+    del found  # the adjustments hold what they need of it
+    applied, status = _apply(args, prog, adjustments)
     head = {
         "status": "success" if status == exits.OK else "partial_success",
         "workflow_id": args.workflow_id,
@@ -41,7 +46,6 @@ def correct(args: argparse.Namespace, prog: str) -> tuple[Record, int]:
         "jobs_analyzed": analyzed,
     }
     made = corrections.report(head, applied)
-    nothing = all(use.status is None for use in found)
     return ({**made, "message": _NOTHING} if nothing else made), status
 
 
@@ -113,15 +117,19 @@ def _use(row: sqlite3.Row, copies: dict[int, int | None]) -> Use:
     return Use(**values, family=correcting.root(row["row"], copies))
 
 
-def _apply(args: argparse.Namespace, prog: str, adjustments: list[Record]) -> tuple[list[Record], int]:
+def _apply(args: argparse.Namespace, prog: str, adjustments: Iterable[Record]) -> tuple[Iterable[Record], int]:
     """Run torc-apply; give its `applied` records, and its status where it could apply some (what it says goes through).
 
     Raises Failure with its status else.
     """
+    given = ({**each, "workflow_id": args.workflow_id} for each in adjustments)
+    data = bytearray()  # each line that orjson gives holds far more memory than its length, as long as it is kept
+    for each in framed(prog, args.workflow_id, given):
+        data += orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE)
+    if data.count(b"\n") == len(_FRAME):
+        return (), exits.OK
     stage = [APPLY, *(["--store", args.store] if args.store else []), *(["--dry-run"] if args.dry_run else [])]
-    given = framed(prog, args.workflow_id, ({**each, "workflow_id": args.workflow_id} for each in adjustments))
-    ran = pipeline.run(stage, data=b"".join(orjson.dumps(each, option=orjson.OPT_APPEND_NEWLINE) for each in given))
+    ran = pipeline.run(stage, data=bytes(data))
     if ran.status != exits.DATA or not ran.stdout:
         ran.checked()
-    found = map(orjson.loads, ran.stdout.splitlines())
-    return [each for each in found if each["type"] == "applied"], ran.status
+    return (orjson.loads(line) for line in io.BytesIO(ran.stdout) if line.startswith(_APPLIED)), ran.status
