@@ -27,7 +27,7 @@ def root(row: int, copies: Mapping[int, int | None]) -> int:
 
 
 def plan(uses: Iterable[Use], policy: Policy) -> tuple[Iterator[Record], int]:
-    """Give an `adjustment` for each job whose request is to change, made as it is taken, and how many had too little."""
+    """Give an `adjustment` for each job whose request is to change, made as it is taken; how many had too little."""
     families: dict[int, list[Pair]] = {}
     analyzed = 0
     for use in uses:
