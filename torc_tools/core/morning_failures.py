@@ -12,6 +12,7 @@ from torc_tools.exits import Failure
 from torc_tools.records import Record
 
 _DIGITS = re.compile(r"\d+")
+UNKNOWN = "nothing says that more memory or time would help: see what it wrote, mend it, then run it again"
 MOST_IDS = 20  # in a command that names jobs
 
 
@@ -143,7 +144,7 @@ def _reason(plans: Sequence[Record]) -> str:
     """Say why jobs are left."""
     first = plans[0]
     if first["action"] == "hold":
-        return str(first["reason"])
+        return UNKNOWN if first["reason"] == "unknown failure cause" else str(first["reason"])
     if first["action"] == "retry":
         return f"not recovered yet; {first['reason']}"
     they = "it" if len(plans) == 1 else "they"

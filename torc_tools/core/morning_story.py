@@ -19,7 +19,7 @@ class Item(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One entry of the story: when, what, and in what mood it is told: run, change."""
+    """One entry of the story: when, what, and of what kind: run, change, slurm."""
 
     at: float
     title: str
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
 def story(night: Night) -> list[Entry]:
     """Give the story, in order of time."""
     entries = [*_runs(night), *_changes(night)]
-    return sorted(entries, key=lambda each: (each.at, each.kind != "change"))
+    return sorted(entries, key=lambda each: (each.at, each.kind == "run"))
 
 
 def _runs(night: Night) -> Iterable[Entry]:
@@ -92,11 +92,10 @@ def _entry(sizes: "_Sizes", changes: Sequence[Record]) -> Entry:
     resized = _resized(changes, sizes)
     grown = {job_id for item in resized for job_id in item.job_ids}
     items = [*resized, *_started_over(changes, grown), *_others(changes), *_slurm(changes)]
-    title = (
-        "Recovery" if recovery else "Changed" if any(each["subject"] != "allocation" for each in changes) else "Slurm"
-    )
+    slurm = all(each["subject"] == "allocation" for each in changes)
+    title = "Recovery" if recovery else "Slurm" if slurm else "Changed"
     by = f"{', '.join(commands)} · {changes[0]['who']}"
-    return Entry(changes[0]["at"], title, "change", items, by=by)
+    return Entry(changes[0]["at"], title, "slurm" if slurm else "change", items, by=by)
 
 
 class _Sizes:
