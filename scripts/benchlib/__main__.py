@@ -7,7 +7,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchlib import cluster, cluster_bed, creating, folding, measure, reporting, running, start, street, table
+from benchlib import (
+    cluster,
+    cluster_bed,
+    correcting,
+    creating,
+    folding,
+    measure,
+    monitoring,
+    plotting,
+    reporting,
+    running,
+    start,
+    street,
+    table,
+)
 
 SECTIONS: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "start": start.measured,
@@ -18,6 +32,9 @@ SECTIONS: dict[str, Callable[[Path, int], list[table.Row]]] = {
     "fold": folding.measured,
     "reset": street.resets,
     "report": reporting.measured,
+    "correct": correcting.measured,
+    "monitor": monitoring.measured,
+    "plot": plotting.measured,
     "slurm": cluster.measured,
 }
 NOTHING_HERE = 69  # nothing of what was asked for can be measured on this machine
@@ -27,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="scripts/bench", allow_abbrev=False, description=__doc__)
     made.add_argument("section", nargs="*", help=f"{', '.join(SECTIONS)} or all (default)")
     made.add_argument("--json", metavar="FILE", help="write the figures to FILE, too")
+    made.add_argument("--quick", action="store_true", help="monitor: fewer cases, for a shorter time")
     made.add_argument("--at-most", metavar="N", type=int, default=100_000, help="leave out more jobs than N")
     return made
 
@@ -37,6 +55,8 @@ def main() -> int:
     if unknown := set(wanted) - set(SECTIONS):
         parser().error(f"no such section: {', '.join(sorted(unknown))}")
     facts = measure.machine()
+    if args.quick:
+        SECTIONS["monitor"] = monitoring.quick
     rows: list[table.Row] = []
     with tempfile.TemporaryDirectory(prefix="torc-bench-") as folder:
         for name in wanted:
