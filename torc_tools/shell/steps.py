@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from torc_tools.shell import launch, procs, trees
 from torc_tools.shell.census import Census
 
-_SPARE_S = 0.2  # between two passes over /proc
+_SPARE_S = 0.2  # between two passes over /proc, and
+_SPARE_TIMES, _MOST_SPARE_S = 50, 2.0  # so many times the CPU time that one takes
 _STEP = re.compile(rb"^(.*/job_\d+/step_[^/]+)((?:/.*)?)$")
 _MOUNT = "/sys/fs/cgroup"
 _NO_LIMIT = 1 << 60
@@ -184,7 +185,7 @@ class Finder:
     def __init__(self) -> None:
         """Begin with none."""
         self._wanted: dict[bytes, StepTree] = {}
-        self._looked_at = 0.0
+        self._looked_at, self._spare_s = 0.0, _SPARE_S
 
     def want(self, tree: StepTree) -> None:
         """Look for the processes of a step from now on."""
@@ -197,21 +198,22 @@ class Finder:
     def look(self) -> None:
         """Look for those that were not found yet, unless that was just done."""
         now = time.monotonic()
-        if not self._wanted or now - self._looked_at < _SPARE_S:
+        if not self._wanted or now - self._looked_at < self._spare_s:
             return
+        began = time.thread_time()
         marked: dict[bytes, dict[int, int]] = {}
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                settings = procs.environment(int(name))
-                for mark in self._wanted.keys() & settings:
-                    if self._wanted[mark].allocation in settings and (fields := procs.stat_fields(int(name))):
-                        marked.setdefault(mark, {})[int(name)] = int(fields[1])
+        for pid in procs.pids():
+            settings = procs.environment(pid)
+            for mark in self._wanted.keys() & settings:
+                if self._wanted[mark].allocation in settings and (fields := procs.stat_fields(pid)):
+                    marked.setdefault(mark, {})[pid] = int(fields[1])
         for mark, pids in marked.items():
             tree = self._wanted[mark]
             tree.find(pids)
             if tree.found:
                 del self._wanted[mark]
         self._looked_at = time.monotonic()
+        self._spare_s = min(_MOST_SPARE_S, max(_SPARE_S, _SPARE_TIMES * (time.thread_time() - began)))
 
 
 def _of_srun(pid: int, srun: int) -> bool:
