@@ -93,6 +93,7 @@ def test_statuses_are_those_of_the_house(command: str) -> None:
 @pytest.mark.parametrize("command", sources.COMMANDS)
 def test_help_names_the_command_and_breaks_nothing(command: str) -> None:
     text = parser(command).format_help()
+    assert [line for line in text.splitlines() if len(line) > 80] == []
     assert text.startswith(f"usage: {command} ")
     assert f"man {command}" in text
 

@@ -19,7 +19,8 @@ PARTITIONS = ("name", "cpus", "memory", "walltime", "gpus", "gpu_type", "max_nod
 USAGE = """torc-hpc detect | list
        torc-hpc show [NAME]
        torc-hpc partitions [--gpu | --cpu] [--shared] [NAME]
-       torc-hpc match --cpus N --memory SIZE --walltime TIME [--gpus N] [--nodes N] [--profile NAME]"""
+       torc-hpc match --cpus N --memory SIZE --walltime TIME [--gpus N]
+                [--nodes N] [--profile NAME]"""
 _ONLY = {  # options that mean something with one verb only
     "partitions": ("gpu", "cpu", "shared"),
     "match": ("cpus", "memory", "walltime", "gpus", "nodes", "profile"),

@@ -14,8 +14,10 @@ PROG = "torc-jobs"
 COLUMNS = ("job_id", "job_name", "status", "attempt", "num_cpus", "memory", "runtime", "code")
 USAGE = """torc-jobs [OPTION...] WORKFLOW
        torc-jobs [OPTION...] -j ID,...
-       torc-jobs --logs [-F] [--stdout | --stderr] [--run N] [--attempt N] [--tail N] JOB
-       torc-jobs set [--memory SIZE] [--runtime TIME] [--num-cpus N] [...] JOB... | -"""
+       torc-jobs --logs [-F] [--stdout | --stderr] [--run N] [--attempt N]
+                 [--tail N] JOB
+       torc-jobs set [--memory SIZE] [--runtime TIME] [--num-cpus N] [...]
+                 JOB... | -"""
 
 
 def parser() -> argparse.ArgumentParser:

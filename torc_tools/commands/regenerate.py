@@ -31,7 +31,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--account", metavar="ACCOUNT", type=options.text, help="charge this account")
     made.add_argument("--partition", metavar="NAME", type=options.text, help="use this partition only")
     made.add_argument("--walltime", metavar="TIME", type=options.duration, help="of each allocation: 04:00:00, PT4H")
-    made.add_argument("--walltime-strategy", choices=STRATEGIES, default=STRATEGIES[0], help="default: %(default)s")
+    made.add_argument(
+        "--walltime-strategy",
+        metavar="HOW",
+        choices=STRATEGIES,
+        default=STRATEGIES[0],
+        help=f"{' or '.join(STRATEGIES)}; default: %(default)s",
+    )
     made.add_argument("--walltime-multiplier", metavar="F", type=_factor, default=1500, help="of runtime; default 1.5")
     made.add_argument("--group-by", choices=GROUPINGS, default=GROUPINGS[0], help="default: %(default)s")
     made.add_argument("--single-allocation", action="store_true", help="one allocation of many nodes for each group")

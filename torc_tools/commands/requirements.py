@@ -14,8 +14,8 @@ COLUMNS = ("id", "name", "num_cpus", "num_gpus", "num_nodes", "memory", "runtime
 VERBS = ("list", "get", "create", "update")
 USAGE = """torc-requirements list WORKFLOW
        torc-requirements get ID
-       torc-requirements create -N NAME [--num-cpus N] [--memory SIZE] [...] WORKFLOW
-       torc-requirements update [-N NAME] [--num-cpus N] [--memory SIZE] [...] ID"""
+       torc-requirements create -N NAME [--num-cpus N] [...] WORKFLOW
+       torc-requirements update [-N NAME] [--num-cpus N] [...] ID"""
 
 
 def parser() -> argparse.ArgumentParser:

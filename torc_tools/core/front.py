@@ -73,7 +73,10 @@ class Called(NamedTuple):
 _VALUED = ("-f", "--format", "--store", "--db", "--url", "--log-level", "--password", "--tls-ca-cert")
 _BARE = ("-v", "--verbose", "--prompt-password", "--skip-version-check", "--tls-insecure")
 _FIRST = ("-s", "--standalone", "--in-memory")  # global before the words only
-_PASSED = ("--where", "--query", "-l", "--limit", "--profile", "--partition", "--account", "--walltime", "-o")
+_PASSED = (  # options that are passed on, and take a value which is no operand
+    *("--where", "--query", "-l", "--limit", "--profile", "--partition", "--account", "--walltime", "-o"),
+    *("--memory", "--cpus", "--gpus", "--memory-multiplier", "--runtime-multiplier"),
+)
 GLOBALS = (*_VALUED, *_BARE, *_FIRST)
 
 
@@ -85,8 +88,10 @@ class Globals(NamedTuple):
 
 
 def split(argv: Sequence[str]) -> tuple[Globals, list[str]]:
-    """Take the global options that stand before the words; give them and the line without them."""
-    return _taken(argv, (*_BARE, *_FIRST), whole=False)
+    """Take the global options that stand before the words, or between them; give them and the line without them."""
+    before, rest = _taken(argv, (*_BARE, *_FIRST), whole=False)
+    between, behind = _taken(rest[1:], _BARE, whole=False)
+    return Globals([*before.given, *between.given], before.rest), [*rest[:1], *behind]
 
 
 def _taken(argv: Sequence[str], bare: Sequence[str], *, whole: bool, spare: str = "") -> tuple[Globals, list[str]]:

@@ -31,7 +31,16 @@ def _formatter(prog: str) -> argparse.HelpFormatter:
         columns = int(os.environ.get("COLUMNS") or 0) or os.get_terminal_size().columns
     except (ValueError, OSError):
         columns = 80
-    return argparse.RawDescriptionHelpFormatter(prog, width=columns - 2)
+    return _Formatter(prog, width=columns - 2)
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Folds a text of one line to the width, and leaves one of several as it is written."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        if "\n" in text:
+            return super()._fill_text(text, width, indent)
+        return argparse.HelpFormatter._fill_text(self, text, width, indent)  # noqa: SLF001  the one that folds
 
 
 def add_store(made: argparse.ArgumentParser) -> None:
