@@ -20,7 +20,6 @@ from torc_tools.shell.series import Gpu
 from torc_tools.shell.trees import Tree
 
 _PSS_SHARE = 0.05  # of the time, for reading which memory is shared: the process waits meanwhile
-_PSS_TRIES = 4
 _PSS_CHANGED = 0.25  # the same where processes came or went: then nothing is known of what they share
 
 
@@ -72,7 +71,7 @@ class TreeMeter:
         self.usage_so_far = Usage(began)
         self.gpus, self.gpu = Gpus(), GpuUse()
         self._tree, self._about, self._pss = tree, about, pss
-        self._share, self._pss_at, self._pss_cost = 1.0, 0.0, 0.0
+        self._found, self._resident, self._pss_at, self._pss_cost = 0, 0, 0.0, 0.0  # of shared pages, when last read
         self._members: set[int] = set()
         self._most_resident = 0
 
@@ -107,19 +106,20 @@ class TreeMeter:
         return {**whole, "peak_source": "pss"} if whole["peak_source"] == "sampled" else whole
 
     def _proportional(self) -> int:
-        """Give the memory with shared pages counted once, read anew unless that would take too much time."""
+        """Give the memory with shared pages counted once, read anew unless that would take too much time.
+
+        In between the same part of it counts as shared; while processes come and go, what was found last.
+        """
         tree, started = self._tree, time.monotonic()
-        budget = _PSS_SHARE if self._members == tree.processes.keys() else _PSS_CHANGED
-        if tree.resident and started - self._pss_at >= self._pss_cost / budget:
-            for _ in range(_PSS_TRIES):
-                self._members = set(tree.processes)
-                self._share = tree.proportional_bytes() / tree.resident
-                tree.look()
-                if self._members == tree.processes.keys():
-                    break  # else a process read before a fork counts what its child shares with it
-            self._pss_at = time.monotonic()
-            self._pss_cost = self._pss_at - started
-        return round(tree.resident * min(1.0, self._share))
+        same = self._members == tree.processes.keys()
+        if tree.resident and started - self._pss_at >= self._pss_cost / (_PSS_SHARE if same else _PSS_CHANGED):
+            self._found = tree.proportional_bytes()
+            tree.look()  # processes may have come meanwhile
+            self._members, self._pss_at = set(tree.processes), time.monotonic()
+            self._pss_cost, self._resident = self._pss_at - started, tree.resident
+        elif same and self._resident:
+            return round(tree.resident * min(1.0, self._found / self._resident))
+        return min(self._found, tree.resident)
 
 
 class PidMeter:

@@ -15,6 +15,8 @@ from torc_tools.shell import procs
 from torc_tools.shell.census import Census
 from torc_tools.shell.processes import Process
 
+_TRIES = 4  # to read the memory of all processes while none comes or goes
+
 
 class Sample(NamedTuple):
     """What a tree uses at one moment; CPU seconds since its start."""
@@ -117,8 +119,25 @@ class Tree:
         return sum(map(procs.resident_bytes, self.members()))
 
     def proportional_bytes(self) -> int:
-        """Give the memory of the tree with shared pages counted once; what is hidden counts as resident."""
-        return sum(_proportional(pid) for pid in (self.processes or self.members()))
+        """Give the memory of the tree with shared pages counted once; what is hidden counts as resident.
+
+        A process read before a fork counts what its child shares with it, and one read after an end what the other had
+        shared: where processes came or went meanwhile all are read again, and where that goes on the least counts.
+        """
+        found = []
+        pids = self._living()
+        for _ in range(_TRIES):
+            found.append(sum(map(_proportional, pids)))
+            before, pids = pids, self._living()
+            if pids == before:
+                return found[-1]
+        return min(found)
+
+    def _living(self) -> set[int]:
+        """Give the pids of the processes that have memory now."""
+        if self.processes:
+            self._census.look()
+        return {pid for pid in (self.processes or self.members()) if procs.resident_bytes(pid)}
 
     def ended(self, pid: int, cpu_s: float) -> None:
         """Note that a process of the tree, adopted by us, has ended and that we have waited for it."""
