@@ -21,7 +21,7 @@ def ours(path: str | None) -> Iterator[str]:
             program = os.path.join(folder, name)
             with open(program, "w", encoding="utf-8") as file:
                 file.write(f'#!/bin/sh\nexec {shlex.join(spawn.argv(name))} "$@"\n')
-            os.chmod(program, 0o755)
+            os.chmod(program, 0o700)
         yield os.pathsep.join([folder, path or os.defpath])
 
 
