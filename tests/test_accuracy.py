@@ -14,6 +14,7 @@ from torc_tools.core.usage import Usage
 from torc_tools.flows.worker_ticks import patience_s
 from torc_tools.shell import procs, trees
 from torc_tools.shell.census import Census
+from torc_tools.shell.steps import StepTree
 
 TICKS_S = 0.05  # the kernel gives four times in hundredths of a second, each cut off
 
@@ -277,6 +278,44 @@ def test_jobs_side_by_side_are_told_apart(torc: Torc, work_dir: Path) -> None:
     assert near(cpu_s(found[3]), truth, 2 * TICKS_S)
     assert found[4]["peak_memory_bytes"] is None or found[4]["peak_source"] == "sampled"
     assert (work_dir / "nofile").read_text().strip() == str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+
+
+def test_a_step_in_a_control_group_has_what_the_group_has(tmp_path: Path) -> None:
+    with Load("pause()") as load:
+        tree = StepTree(1 << 22, b"MARK=1", "9", Census())
+        tree.found = True
+        tree._memory = tree._cpu = tree._procs = str(tmp_path)
+        files = {
+            "memory.stat": f"anon {64 * MIB}\nfile {300 * MIB}\nshmem {8 * MIB}\n",
+            "memory.peak": f"{400 * MIB}\n",
+            "cpu.stat": "usage_usec 2500000\n",
+            "cgroup.procs": f"{load.pid}\n",
+        }
+        for name, said in files.items():
+            (tmp_path / name).write_text(said)
+        taken = tree.sample(0)
+        assert taken == (2.5, 72 * MIB, 1)
+        assert (tree.resident, tree.proportional_bytes(), tree.peak_bytes) == (72 * MIB, 72 * MIB, 108 * MIB)
+        for name in files:
+            (tmp_path / name).unlink()
+        assert tree.sample(0)[1:] == (0, 0)
+        assert tree.used_s == 2.5
+
+
+def test_a_step_without_a_control_group_has_what_its_processes_have() -> None:
+    census = Census()
+    with Load(COW) as load:
+        tree = StepTree(1 << 22, b"MARK=1", "9", census)
+        assert tree.sample(0) == (0, 0, 0)
+        tree.find({load.pid: 1})
+        load.go()
+        census.look()
+        taken = tree.sample(0)
+        assert taken.num_processes == 7
+        assert 128 * MIB < taken.memory_bytes < 150 * MIB
+    census.look()
+    assert tree.sample(0).num_processes == 0
+    assert tree.used_s > 0
 
 
 def test_what_was_there_for_a_moment_is_a_peak_but_no_average() -> None:

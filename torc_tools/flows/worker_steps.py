@@ -265,7 +265,7 @@ class StepAttempt(Attempt):
     def _used(self, _exec_time: float, _rusage: Any) -> Record:
         seen, tree = self.usage, self._tree
         peak = max(filter(None, (seen.peak_memory_bytes, tree.peak_bytes)), default=None)
-        average = None if tree.seen_at is None else cpu_percent(tree.cpu_s, tree.seen_at - self.began)
+        average = None if tree.seen_at is None else cpu_percent(tree.used_s, tree.seen_at - self.began)
         peaks = [value for value in (seen.peak_cpu_percent, average) if value is not None]
         tree.close()
         return {

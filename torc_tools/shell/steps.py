@@ -82,7 +82,8 @@ class StepTree(trees.Tree):
         self.first: int | None = None  # the first process: a shell that passes signals on to its child
         self.start_ticks: int | None = None  # of the first process
         self.peak_bytes: int | None = None  # the kernel's, of the whole step, without the files it had cached
-        self.seen_at: float | None = None  # when its processes were last seen
+        self.seen_at: float | None = None  # when its processes were last seen; it had used then
+        self.used_s = 0.0
         self._cpu: str | None = None
         self._memory: str | None = None
         self._procs: str | None = None
@@ -115,18 +116,25 @@ class StepTree(trees.Tree):
         """Bring what the step uses up to date: from its cgroup where there is one, else from its processes."""
         if not self.found:
             return
-        cpu_s = self._cpu_now()
-        if self._memory is None or cpu_s is None:
+        if self._memory is None or self._cpu is None:
             super().look()
         else:
-            self.cpu_s, self.alive = cpu_s, len(self.members())
+            size, cpu_s = self._memory_now(), self._cpu_now()
+            self.alive = 0 if size is None or cpu_s is None else len(self.members())
+            self.resident, self.cpu_s = size or 0, self.cpu_s if cpu_s is None else cpu_s
         if self.alive:
-            self.seen_at = time.monotonic()
+            self.used_s, self.seen_at = self.cpu_s, time.monotonic()
 
     def memory(self, peak_bytes: int = 0, *, rise: bool = True) -> int:
         """Give the memory of the step at the last look."""
-        size = self._memory_now() if self._memory is not None and self.alive else None
-        return super().memory(peak_bytes, rise=rise) if size is None else size
+        if self._memory is None or self._cpu is None:
+            return super().memory(peak_bytes, rise=rise)
+        return self.resident if self.alive else 0
+
+    def proportional_bytes(self) -> int:
+        """Give the memory of the step now, shared pages counted once."""
+        size = None if self._memory is None else self._memory_now()
+        return super().proportional_bytes() if size is None else size
 
     def signal(self, number: int) -> None:
         """Send a signal to the step's processes here, to each once."""
