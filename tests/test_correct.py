@@ -406,7 +406,10 @@ worlds = st.tuples(
 )
 factors = st.integers(1000, 3000)
 falls = st.sampled_from([True, True, False])
-policies = st.builds(Policy, memory_milli=factors, cpu_milli=factors, runtime_milli=factors, downsize=falls)
+chosen = st.none() | st.frozensets(st.integers(1, 7), min_size=1)
+policies = st.builds(
+    Policy, memory_milli=factors, cpu_milli=factors, runtime_milli=factors, downsize=falls, job_ids=chosen
+)
 
 
 def world(made) -> sqlite3.Connection:
@@ -471,6 +474,7 @@ def test_no_job_falls_that_failed_and_none_to_less_than_it_used(made, policy) ->
         falls = any(new is not None and new < old for new, old in zip(after, had, strict=True) if old is not None)
         grows = any(new is not None and new > old for new, old in zip(after, had, strict=True) if old is not None)
         assert not (falls and grows)
+        assert not (falls or grows) or policy.job_ids is None or job_id in policy.job_ids
         if falls:
             assert (policy.downsize, used.status, used.return_code) == (True, "completed", 0)
             assert after[0] is None or after[0] >= (used.peak_memory or 0)
