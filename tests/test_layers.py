@@ -96,7 +96,7 @@ def test_slow_modules_are_imported_where_they_are_used() -> None:
 
 
 def test_every_third_party_module_is_a_dependency() -> None:
-    names = {"yaml": "pyyaml"}
+    names = {"yaml": "pyyaml", "pynvml": "nvidia-ml-py"}
     project = sources.PROJECT["project"]
     extras = [spec for name, specs in project["optional-dependencies"].items() if name != "dev" for spec in specs]
     wanted = {spec.partition(">")[0].partition("[")[0].lower() for spec in [*project["dependencies"], *extras]}
