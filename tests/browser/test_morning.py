@@ -170,6 +170,21 @@ def test_the_list_is_searched_and_opened(page: Any, ten_thousand: str, shot: Cal
     assert shown.inner_text() == "25 of 1,000, 10,000 in all"
 
 
+def test_a_job_is_opened_by_key_and_a_bar_by_finger(new_page: Any, ten_thousand: str) -> None:
+    page = opened(new_page(viewport=PHONE, has_touch=True), ten_thousand)
+    page.locator("#jobs-rows button").first.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#jobs-rows tr.more li").count() == 2
+    assert page.locator("#jobs-rows button").first.get_attribute("aria-expanded") == "true"
+    page.keyboard.press("Enter")
+    assert page.locator("#jobs-rows tr.more").count() == 0
+    page.locator("canvas").scroll_into_view_if_needed()
+    box = page.locator("canvas").bounding_box()
+    page.touchscreen.tap(box["x"] + 10, box["y"] + 60)
+    assert page.locator(".tip").inner_text().startswith("tile_")
+    assert fits(page)
+
+
 def test_a_command_is_copied(new_page: Any, recovered: str) -> None:
     page = new_page(permissions=["clipboard-read", "clipboard-write"])
     opened(page, recovered)

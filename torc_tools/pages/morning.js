@@ -83,7 +83,8 @@
   if (canvas) timeline(canvas);
 
   function timeline(canvas) {
-    const box = canvas.parentElement, context = canvas.getContext("2d"), whole = $("whole");
+    const box = canvas.parentElement, kept = document.createElement("canvas"), whole = $("whole");
+    let context, colour;
     const tip = make("div", undefined, "tip");
     tip.hidden = true;
     box.append(tip);
@@ -104,16 +105,19 @@
     const x = (tenths) => ((tenths - from) / (to - from)) * width();
     const back = (px) => from + (px / width()) * (to - from);
 
-    function draw() {
+    function draw() {                           // all of it, kept aside: pointing at a bar draws that alone anew
       const scale = window.devicePixelRatio || 1, w = width(), h = Math.ceil(TOP + lanes * pitch + AXIS);
-      canvas.width = Math.round(w * scale);
-      canvas.height = Math.round(h * scale);
+      for (const each of [canvas, kept]) {
+        each.width = Math.max(1, Math.round(w * scale));
+        each.height = Math.round(h * scale);
+      }
       canvas.style.height = `${h}px`;
+      colour = colours();
+      context = kept.getContext("2d");
       context.setTransform(scale, 0, 0, scale, 0, 0);
-      const colour = colours();
-      axis(colour, w, h);
+      axis(w, h);
       for (const pass of [true, false]) {       // what failed lies above what completed
-        for (const at of order) if ((tries.kind[at] === 0) === pass) bar(at, colour);
+        for (const at of order) if ((tries.kind[at] === 0) === pass) bar(at);
       }
       context.fillStyle = colour.cured;
       for (const mark of data.marks) {          // where something was changed
@@ -122,7 +126,17 @@
         context.arc(x(mark), h - AXIS + 3, 3.5, 0, 7);
         context.fill();
       }
-      if (over >= 0) connected(colour);
+      context = canvas.getContext("2d");
+      context.setTransform(scale, 0, 0, scale, 0, 0);
+      show();
+    }
+    function show() {
+      const w = width(), h = canvas.clientHeight;
+      context.clearRect(0, 0, w, h);
+      context.globalAlpha = over >= 0 ? 0.35 : 1;
+      context.drawImage(kept, 0, 0, w, h);
+      context.globalAlpha = 1;
+      if (over >= 0) connected();
       if (dragged && dragged.now !== dragged.began) {
         context.fillStyle = colour.faint;
         context.globalAlpha = 0.25;
@@ -130,7 +144,7 @@
         context.globalAlpha = 1;
       }
     }
-    function bar(at, colour) {
+    function bar(at) {
       if (tries.lane[at] < 0 || !shown[tries.kind[at]]) return;
       const left = x(tries.start[at]), right = x(tries.start[at] + tries.took[at]);
       if (right < 0 || left > width()) return;
@@ -138,12 +152,11 @@
       const wide = Math.max(least, right - left - (right - left > 4 ? 0.75 : 0));
       const high = Math.max(tries.kind[at] ? 2.5 : 1, pitch - gap);
       context.fillStyle = colour.kinds[tries.kind[at]];
-      context.globalAlpha = over >= 0 && tries.job[at] !== tries.job[over] ? 0.3 : 1;
       context.fillRect(left, TOP + tries.lane[at] * pitch, wide, high);
-      context.globalAlpha = 1;
     }
-    function connected(colour) {                // the attempts of one job, in order
+    function connected() {                      // the attempts of one job, in order
       const list = mine[tries.job[over]].filter((at) => tries.lane[at] >= 0);
+      list.forEach(bar);
       context.strokeStyle = colour.ink;
       context.lineWidth = 1;
       context.beginPath();
@@ -158,7 +171,7 @@
         context.strokeRect(left - 1, TOP + tries.lane[at] * pitch - 1, wide + 1, Math.max(3, pitch));
       }
     }
-    function axis(colour, w, h) {
+    function axis(w, h) {
       const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800];
       const date = (at) => { const local = new Date((at + ahead(at)) * 1000); return `${local.getUTCDate()} ${MONTHS[local.getUTCMonth()]}`; };
       const room = (to - from) / 10 / (w / 90);
@@ -205,7 +218,7 @@
     const point = (event) => { const r = canvas.getBoundingClientRect(); return [event.clientX - r.left, event.clientY - r.top]; };
     function look(px, py) {
       const found = at(px, py);
-      if (found !== over) { over = found; draw(); }
+      if (found !== over) { over = found; show(); }
       say(px, py);
     }
     function zoom(a, b) {
@@ -216,7 +229,7 @@
     canvas.addEventListener("pointerdown", (event) => { if (event.pointerType === "mouse") dragged = { began: point(event)[0], now: point(event)[0] }; });
     canvas.addEventListener("pointermove", (event) => {
       const [px, py] = point(event);
-      if (dragged) { dragged.now = px; over = -1; tip.hidden = true; draw(); } else look(px, py);
+      if (dragged) { dragged.now = px; over = -1; tip.hidden = true; show(); } else look(px, py);
     });
     canvas.addEventListener("pointerup", (event) => {
       const [px, py] = point(event), was = dragged;
@@ -224,7 +237,10 @@
       if (was && Math.abs(was.now - was.began) > 6) zoom(...[back(was.began), back(was.now)].sort((a, b) => a - b));
       else look(px, py);
     });
-    canvas.addEventListener("pointerleave", () => { dragged = null; over = -1; tip.hidden = true; draw(); });
+    canvas.addEventListener("pointerleave", (event) => {
+      if (event.pointerType === "touch") return;        // a finger leaves as it has pointed
+      dragged = null; over = -1; tip.hidden = true; show();
+    });
     canvas.addEventListener("dblclick", () => zoom(0, last));
     whole.addEventListener("click", () => zoom(0, last));
     canvas.addEventListener("keydown", (event) => {     // arrows go through the failures, Escape ends it
@@ -235,7 +251,7 @@
       event.preventDefault();
       over = failed[(failed.indexOf(over) + step + failed.length) % failed.length];
       if (x(tries.start[over]) < 0 || x(tries.start[over]) > width()) zoom(0, last);
-      draw();
+      show();
       say(x(tries.start[over]), TOP + tries.lane[over] * pitch);
     });
     for (const [place, kind] of data.kinds.entries()) {
@@ -282,7 +298,10 @@
   function row(job) {
     const fate = data.fates[jobs.fate[job]], tr = make("tr", undefined, "job"), head = make("th");
     head.scope = "row";
-    head.append(make("span", jobs.name[job], `name dot f-${fate}`), make("span", `${jobs.id[job]} · ${data.states[jobs.status[job]]}`, "by"));
+    const name = make("button", jobs.name[job], `name dot f-${fate}`);
+    name.type = "button";
+    name.setAttribute("aria-expanded", "false");
+    head.append(name, make("span", `${jobs.id[job]} · ${data.states[jobs.status[job]]}`, "by"));
     const dots = make("td", undefined, "dots");
     dots.dataset.head = "Attempts";
     for (const at of mine[job].slice(-12)) {
@@ -309,8 +328,9 @@
     });
   }
   function open(job, tr) {
-    const next = tr.nextElementSibling;
-    if (next && next.classList.contains("more")) { next.remove(); return; }
+    const next = tr.nextElementSibling, isOpen = next && next.classList.contains("more");
+    tr.querySelector("button").setAttribute("aria-expanded", String(!isOpen));
+    if (isOpen) { next.remove(); return; }
     const cell = make("td"), items = make("ul"), after = make("tr", undefined, "more");
     cell.colSpan = 5;
     for (const at of mine[job]) {
