@@ -326,6 +326,24 @@ def test_what_was_there_for_a_moment_is_a_peak_but_no_average() -> None:
     assert (usage.last_cpu_percent, usage.peak_cpu_percent) == (100.0, 100.0)
 
 
+def test_an_average_is_over_time_and_not_over_samples() -> None:
+    usage = Usage(0.0)
+    for at, size in (0.1, 100), (0.5, 100), (1.0, 100), (10.0, 200):
+        usage.sample(at, 0.0, size, 1)
+    assert usage.avg_memory_bytes == 190
+    first = Usage(5.0)
+    assert first.avg_memory_bytes is None
+    first.sample(5.0, 0.0, 100, 1)
+    assert first.avg_memory_bytes == 100
+
+
+def test_a_hundredth_of_a_second_more_or_less_makes_no_peak() -> None:
+    usage = Usage(0.0)
+    for at, cpu in (0.1, 0.09), (0.2, 0.21), (0.5, 0.49):
+        usage.sample(at, cpu, 1, 1)
+    assert (usage.last_cpu_percent, usage.peak_cpu_percent) == (93.3, 98.0)
+
+
 @pytest.mark.parametrize(("spare", "wait"), [(0, 0.25), (1 << 30, 0.25), (2 << 30, 0.5), (4 << 30, 1), (64 << 30, 1)])
 def test_a_job_that_has_much_memory_left_is_looked_at_less_often(spare: int, wait: float) -> None:
     assert patience_s(spare) == wait

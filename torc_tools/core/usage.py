@@ -8,6 +8,7 @@ NOT_MONITORED = "not_monitored"
 NOT_RUN = "not_run"
 NOT_SEEN = "not_seen"  # its processes are elsewhere
 WINDOW_S = 0.1  # CPU is compared over at least this time: the kernel counts it in hundredths of a second
+PEAK_WINDOW_S = 0.5  # and for the peak over this, or two hundredths more or less would make one
 
 
 class Usage:
@@ -19,14 +20,15 @@ class Usage:
         self.peak_cpu_percent: float | None = None
         self.peak_num_processes: int | None = None
         self.last_cpu_percent: float | None = None
-        self._memory = 0
-        self._samples = 0
-        self._mark = (at, cpu_s)
+        self._at = at
+        self._byte_seconds, self._seconds = 0.0, 0.0
+        self._now_bytes: int | None = None
+        self._mark = self._peak_mark = (at, cpu_s)
 
     @property
     def avg_memory_bytes(self) -> int | None:
-        """Give the mean over the samples."""
-        return round(self._memory / self._samples) if self._samples else None
+        """Give the mean over time: each sample stands for the time since the one before."""
+        return round(self._byte_seconds / self._seconds) if self._seconds else self._now_bytes
 
     def memory(self, size: int) -> None:
         """Take in a size seen at some moment between samples; 0 is what a tree shows that is already gone."""
@@ -43,14 +45,19 @@ class Usage:
         if not num_processes:
             return
         self.memory(memory_bytes)
-        self._memory += memory_bytes if now_bytes is None else now_bytes
-        self._samples += 1
+        self._now_bytes = memory_bytes if now_bytes is None else now_bytes
+        self._byte_seconds += self._now_bytes * (at - self._at)
+        self._seconds += at - self._at
+        self._at = at
         self.peak_num_processes = max(num_processes, self.peak_num_processes or 0)
         since, before = self._mark
         if at - since >= WINDOW_S:
             self.last_cpu_percent = max(0.0, round((cpu_s - before) / (at - since) * 100, 1))
-            self.peak_cpu_percent = max(self.last_cpu_percent, self.peak_cpu_percent or 0.0)
             self._mark = (at, cpu_s)
+        since, before = self._peak_mark
+        if at - since >= PEAK_WINDOW_S:
+            self.peak_cpu_percent = max(round((cpu_s - before) / (at - since) * 100, 1), self.peak_cpu_percent or 0.0)
+            self._peak_mark = (at, cpu_s)
 
     def whole(self, cpu_s: float, exec_time_s: float, kernel_peak_bytes: int, own_peak_bytes: int) -> Record:
         """Give what a process tree used that has ended, as fields of its record.
