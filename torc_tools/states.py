@@ -1,4 +1,4 @@
-"""Job states: torc's names with torc's integers, and the sets of them that rules speak about."""
+"""Job states: torc's names with torc's integers; the states of allocations; the sets that rules speak about."""
 
 UNINITIALIZED, BLOCKED, READY, PENDING, RUNNING, COMPLETED, FAILED, CANCELED, TERMINATED, DISABLED, PENDING_FAILED = (
     range(11)
@@ -25,5 +25,9 @@ SETTLED = DONE | {DISABLED}  # nothing of the workflow waits for it
 WAITING = frozenset({UNINITIALIZED, BLOCKED, READY})  # not started
 ACTIVE = frozenset({PENDING, RUNNING})  # a worker has it
 RECOVERABLE = frozenset({FAILED, TERMINATED})  # what diagnosis looks at
+
+UNSENT = ("planned", "submitting")  # of allocations: Slurm has it not, or it is not known whether it has
+LIVE = ("submitting", "queued", "active")  # Slurm has it, or may have it
+OVER = ("complete", "lost", "canceled")
 
 LOST_CODE = -128  # torc's return code of an attempt whose end nobody saw: the job was lost with its worker

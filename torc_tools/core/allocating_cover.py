@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
+from torc_tools import states
 from torc_tools.core.allocating_facts import Facts, Size, headroom_s
 from torc_tools.core.allocating_groups import Group
 from torc_tools.records import Record
-
-LIVE = frozenset({"submitting", "queued", "active"})
 
 
 class Live:
@@ -86,7 +85,7 @@ class Coverage:
         for row in facts.allocations:
             if row["config"].get("job_ids"):
                 ids[_group_key(row)] = frozenset(row["config"]["job_ids"])
-        rows = [row for row in facts.allocations if row["status"] in LIVE]
+        rows = [row for row in facts.allocations if row["status"] in states.LIVE]
         self.live = [Live(row, ids.get(_group_key(row), frozenset()), facts) for row in rows]
         self._by_id = {row["allocation_id"]: each for row, each in zip(rows, self.live, strict=True)}
         self._active = facts.active

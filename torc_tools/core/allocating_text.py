@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from torc_tools import units
+from torc_tools.core import ways
 from torc_tools.records import Record
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ NOWHERE = " fits nowhere: "  # in the line that says so of a group
 def notes(planned: "Planned", workflow_id: int) -> Iterator[str]:
     """Say what the records do not: why there are none, what they leave out."""
     if planned.is_canceled:
-        yield f"workflow {workflow_id} is canceled: torc-reset -w {workflow_id} --status canceled starts it again"
+        yield f"workflow {workflow_id} is canceled: {ways.uncancel(workflow_id)} starts it again"
     elif not planned.pending:
         yield f"no pending jobs in workflow {workflow_id}: nothing to plan"
     if planned.stuck:

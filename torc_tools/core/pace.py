@@ -7,10 +7,11 @@ machine, or an allocation. Nothing is called a success but every job completed (
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from torc_tools import states
 from torc_tools.core import standing
 
+_RECOVERABLE = tuple(states.NAMES[each] for each in sorted(states.RECOVERABLE))
 MOVING = ("uninitialized", "ready", "pending", "running")  # states that a worker may still move by itself
-RECOVERABLE = ("failed", "terminated")
 
 
 class Policy(NamedTuple):
@@ -94,6 +95,11 @@ def moving(counts: Mapping[str, int]) -> int:
     return sum(counts[name] for name in MOVING)
 
 
+def failed(counts: Mapping[str, int]) -> int:
+    """Count the jobs that a recovery may run again."""
+    return sum(counts[name] for name in _RECOVERABLE)
+
+
 def at_rest(counts: Mapping[str, int], *, is_canceled: bool = False) -> bool:
     """Say whether nothing will move any more by itself.
 
@@ -122,7 +128,7 @@ def _soon(policy: Policy, seen: Seen) -> float:
 
 def ended(policy: Policy, seen: Seen, memory: Memory) -> Step:
     """Decide where nothing moves any more and not every job is completed."""
-    if not any(seen.counts[name] for name in RECOVERABLE):
+    if not failed(seen.counts):
         return GiveUp("stuck" if seen.counts["blocked"] or seen.counts["pending_failed"] else "failures")
     if not policy.recover:
         return GiveUp("disabled")

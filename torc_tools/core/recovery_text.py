@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torc_tools import units
-from torc_tools.core import holds
+from torc_tools.core import holds, ways
 from torc_tools.records import Record
 
 GIVES = "adjust", "retry"  # the actions that make a job run again
@@ -55,7 +55,7 @@ def nothing(workflow: Mapping[str, Any]) -> str:
 
 def canceled(workflow_id: int) -> str:
     """Say that a workflow is canceled, and what starts it again."""
-    return f"Workflow {workflow_id} is canceled: 'torc-reset -w {workflow_id} --status canceled' starts it again."
+    return f"Workflow {workflow_id} is canceled: '{ways.uncancel(workflow_id)}' starts it again."
 
 
 def is_unknown(adjustment: Record) -> bool:
@@ -160,6 +160,12 @@ def look(workflow_id: int, job_id: int | None) -> str:
     """Name the commands of ours that show why jobs failed, `job_id` being one of them."""
     logs = "" if job_id is None else f", 'torc-jobs --logs {job_id}' what job {job_id} wrote"
     return f"'torc-diagnose {workflow_id}' says why{logs}."
+
+
+def goes_on(ready: int, engine: str) -> str:
+    """Give the beginning of the line for a workflow that only has to be run on."""
+    nobody = "Slurm allocation is there for them" if engine == "slurm" else "worker runs"
+    return f"{ready} job(s) are ready, and no {nobody}: the workflow"
 
 
 def summary(workflow_id: int, counts: Plan, reset: int, ending: str) -> list[str]:

@@ -156,10 +156,8 @@ def command_line(record: Record, names: Names, place: Place, lead_s: float, afte
 
 def question(record: Record) -> list[str]:
     """Give what a record asks for as words for `sbatch --test-only`, which says when such a job would start."""
-    given = {_SPELLED.get(key, key.lstrip("-").replace("_", "-")): value for key, value in record["sbatch"].items()}
-    known = [(key, None if value is True else str(value)) for key, value in given.items() if key not in _OURS and value]
     asked = [(key, str(value)) for key, value in _asked(record) if value]
-    return [*(_word(*each) for each in (*known, *asked)), *_words(record.get("extra") or ""), "--wrap=true"]
+    return [*(_word(*each) for each in (*_defaults(record), *asked)), *_words(record.get("extra") or ""), "--wrap=true"]
 
 
 def _words(extra: str) -> list[str]:
@@ -203,17 +201,21 @@ def walltime(seconds: int) -> str:
 
 def _options(record: Record, place: Place, lead_s: float) -> Options:
     """Give all options in the order in which a later one overrules an earlier: the user's defaults come first."""
-    found: Options = []
-    for key, value in (record.get("sbatch") or {}).items():
-        name = _SPELLED.get(key, key.lstrip("-").replace("_", "-"))
-        if name not in _OURS and value is not None and value is not False:
-            found.append((name, None if value is True else str(value)))
+    found: Options = list(_defaults(record))
     found += [(key, str(value)) for key, value in _asked(record) if value]
     output = None if "\\" in place.output_stem else place.output_stem.replace("%", "%%")
     for key, suffix in (("output", ".o"), ("error", ".e")):
         found.append((key, "/dev/null" if output is None else f"{output}%j{suffix}"))
     found += [("open-mode", "append"), ("signal", f"B:TERM@{int(lead_s)}"), ("chdir", place.chdir)]
     return found
+
+
+def _defaults(record: Record) -> Iterator[tuple[str, str | None]]:
+    """Give what the workflow wants of sbatch in all its allocations, but for what is torc-submit's own to say."""
+    for key, value in (record.get("sbatch") or {}).items():
+        name = _SPELLED.get(key, key.lstrip("-").replace("_", "-"))
+        if name not in _OURS and value is not None and value is not False:
+            yield name, None if value is True else str(value)
 
 
 def _asked(record: Record) -> Iterator[tuple[str, Any]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torc_tools import states, units
-from torc_tools.core import holds
+from torc_tools.core import holds, ways
 from torc_tools.records import Record
 
 SHOWN = 100  # job ids named in one reason; its count says how many there are
@@ -109,12 +109,12 @@ def _entry(reason: str, text: str, **more: Any) -> Record:
 
 def _run(text: str, facts: Facts) -> str:
     """Name the command that lets a workflow go on; before its first run those of both ways."""
-    here, slurm = f"torc-run {facts.workflow_id}", f"torc-regenerate {facts.workflow_id} | torc-submit"
+    way = ways.go_on(facts.workflow_id, is_slurm=facts.is_slurm)
     if not facts.is_new:
-        return f"{text}: {slurm if facts.is_slurm else here}"
+        return f"{text}: {way}"
     if facts.is_slurm:
-        return f"nothing runs it yet: {slurm}; here: {here}"
-    return f"nothing runs it yet: {here}; on Slurm: torc-run --slurm {facts.workflow_id}"
+        return f"nothing runs it yet: {way}; here: {ways.here(facts.workflow_id)}"
+    return f"nothing runs it yet: {way}; on Slurm: torc-run --slurm {facts.workflow_id}"
 
 
 def _lost(facts: Facts) -> str:
@@ -131,7 +131,7 @@ def _missing(paths: list[str]) -> Record:
 def _ready(job: Record, facts: Facts) -> tuple[tuple[Any, ...], Record]:
     """Say why a ready job does not run."""
     if facts.is_canceled:
-        text = f"the workflow is canceled: torc-reset -w {facts.workflow_id} --status canceled starts it again"
+        text = f"the workflow is canceled: {ways.uncancel(facts.workflow_id)} starts it again"
         return ("canceled",), _entry("canceled", text)
     refused = _too_small(job, facts.places, "every allocation") if facts.places else None
     if facts.places and not (refused and facts.queued):

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from torc_tools import exits
-from torc_tools.core import sbatch
+from torc_tools.core import sbatch, ways
 from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import allocations, layout, queries, store, submissions
@@ -52,7 +52,7 @@ def _refuse(db: sqlite3.Connection, workflow: Record, record: Record) -> None:
     """Refuse a plan that does not fit the workflow any more."""
     workflow_id = workflow["workflow_id"]
     if workflow["is_canceled"]:
-        again = f"torc-reset -w {workflow_id} --status canceled, then plan anew"
+        again = f"{ways.uncancel(workflow_id)}, then plan anew"
         raise Failure(exits.DATA, f"workflow {workflow_id} is canceled: {again}")
     rivals = submissions.rivals(db, record) if record.get("planned_after") is not None else []
     if rivals:

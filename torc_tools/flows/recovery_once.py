@@ -15,7 +15,6 @@ from torc_tools.shell import lease, output, pipeline, stream
 
 RESTARTED = "Workflow restarted here."
 NOT_RESTARTED = "Not restarted (--no-run): {} does it."
-GOES_ON = "{} job(s) are ready, and no {}: the workflow goes on."
 
 
 class Outcome(NamedTuple):
@@ -45,8 +44,7 @@ def recover(request: Request, held: lease.Lease, *, interactive: bool, restart: 
 
 def _go_on(request: Request, voice: Voice, counts: dict[str, int], *, restart: bool) -> Outcome:
     """Go on with a recovery that had come as far as the reset."""
-    nobody = "Slurm allocation is there for them" if request.engine == "slurm" else "worker runs"
-    stream.say(GOES_ON.format(counts["ready"], nobody))
+    stream.say(f"{recovery_text.goes_on(counts['ready'], request.engine)} goes on.")
     if not restart:
         stream.say(_not_restarted(request))
         return Outcome(exits.OK)

@@ -45,7 +45,7 @@ def preview(request: Request, *, restart: bool) -> int:
         summary = sync.finish().checked()
         seen = _as_synced(recovery_steps.look(request), recovery_steps.over(summary))
         lost = recovery_steps.tell_sync(request, Voice(), summary)
-        if lost and not seen.live and not any(seen.counts[name] for name in pace.RECOVERABLE):
+        if lost and not seen.live and not pace.failed(seen.counts):
             return exits.OK
         verdict = recovery_steps.judge(seen)
         if verdict == "nothing":
@@ -83,8 +83,7 @@ def _tell(request: Request, seen: Look, raw: bytes, tried: Tried, *, restart: bo
     planned = _planned(request, tried) if slurm and (goes_on or counts.again) else Planned([], [])
     schedulers = recovery_text.schedulers(planned.allocations) if slurm else []
     if goes_on:
-        nobody = "Slurm allocation is there for them" if slurm else "worker runs"
-        stream.say(f"[DRY RUN] {ready} job(s) are ready, and no {nobody}: the workflow would go on")
+        stream.say(f"[DRY RUN] {recovery_text.goes_on(ready, request.engine)} would go on")
         say_all(stream.say, schedulers)
     else:
         ending = "regenerate Slurm schedulers" if slurm else "restart the workflow here" if restart else ""

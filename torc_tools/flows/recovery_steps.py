@@ -12,7 +12,7 @@ from typing import NamedTuple
 import orjson
 
 from torc_tools import exits, records
-from torc_tools.core import pace, recovery_text
+from torc_tools.core import pace, recovery_text, ways
 from torc_tools.core.recovery_text import Plan
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, recovery_stages
@@ -68,21 +68,20 @@ def judge(seen: Look) -> str:
     whether it does: Slurm has not said what became of a submission.
     """
     at_rest = pace.at_rest(seen.counts, is_canceled=bool(seen.workflow["is_canceled"]))
-    failed = sum(seen.counts[name] for name in pace.RECOVERABLE)
     if seen.live:
         raise _busy(seen, at_rest=at_rest)
     active = seen.counts["running"] + seen.counts["pending"]
     if seen.engine == "slurm" and active and not at_rest:
         hint = f"{active} job(s) ran where Slurm has ended the allocation: whether they still do is known in 2 minutes"
         raise Failure(exits.EMPTY, recovery_text.NOT_COMPLETE, hint)
-    if failed:
+    if pace.failed(seen.counts):
         return "recover"
     if at_rest:
         return "nothing"
     if seen.workflow["run_id"] > 1 or (seen.engine == "slurm" and seen.asked):
         return "run"
     workflow_id = seen.workflow["workflow_id"]
-    does = f"torc-regenerate {workflow_id} | torc-submit" if seen.engine == "slurm" else f"torc-run {workflow_id}"
+    does = ways.go_on(workflow_id, is_slurm=seen.engine == "slurm")
     raise Failure(exits.EMPTY, recovery_text.NOT_COMPLETE, f"no worker runs it: '{does}' does")
 
 

@@ -3,7 +3,7 @@
 import contextlib
 from typing import NamedTuple
 
-from torc_tools import exits
+from torc_tools import exits, states
 from torc_tools.core import recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
@@ -14,7 +14,6 @@ from torc_tools.records import Record
 from torc_tools.shell import allocations, pipeline
 
 AGAIN = exits.UNAVAILABLE, exits.TEMPORARY, exits.IO  # what the same command may get over when it is run again
-UNSENT = "planned", "submitting", "canceled"
 
 
 class Sent(NamedTuple):
@@ -33,7 +32,11 @@ def send(request: Request, voice: Voice, *, rest: bool = False) -> Sent:
     stages = [_rest_stage(request)] if rest else recovery_stages.go_on(request)
     ran = pipeline.run(*stages, hear=voice.hear)
     lines = recovery_steps.unframed(ran.stdout)
-    made = [each for each in _whole(lines) if each["type"] == "submission" and each.get("status") not in UNSENT]
+    made = [
+        each
+        for each in _whole(lines)
+        if each["type"] == "submission" and each.get("status") not in (*states.UNSENT, "canceled")
+    ]
     if made or not ran.status:
         say_all(voice.say, recovery_text.submitted(made))
     if not ran.status:

@@ -5,6 +5,7 @@ import sqlite3
 import orjson
 
 from torc_tools import exits
+from torc_tools.core import pace, ways
 from torc_tools.exits import Failure
 from torc_tools.flows import running, slurm_sync
 from torc_tools.shell import allocations, pipeline, queries, stream
@@ -22,8 +23,7 @@ def run_there(
     if not ignore_missing:
         running.refuse_missing(db, workflow)
     if workflow["is_canceled"]:
-        again = f"torc-reset -w {workflow_id} --status canceled starts it again"
-        raise Failure(exits.EMPTY, f"workflow {workflow_id} is canceled: {again}")
+        raise Failure(exits.EMPTY, f"workflow {workflow_id} is canceled: {ways.uncancel(workflow_id)} starts it again")
     if allocations.live(db, workflow_id):
         slurm_sync.reconcile(db, workflow_id, "torc-run")
     sent = 0
@@ -53,8 +53,7 @@ def _submitted(ran: pipeline.Ran, workflow_id: int) -> int:
 
 def _say_failed(db: sqlite3.Connection, workflow_id: int) -> None:
     """Where nothing was to submit, name what runs failed jobs again."""
-    counts = queries.counts(db, workflow_id)
-    failed = counts["failed"] + counts["terminated"]
+    failed = pace.failed(queries.counts(db, workflow_id))
     if not failed or allocations.live(db, workflow_id):
         return
     does = f"'torc-recover {workflow_id}' starts"

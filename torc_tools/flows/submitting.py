@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from torc_tools import exits
+from torc_tools import exits, states
 from torc_tools.core import sbatch
 from torc_tools.exits import Failure
 from torc_tools.flows import intents, sending
@@ -91,7 +91,7 @@ class _Batch:
         made = {}
         for allocation_id in dict.fromkeys([*allocation_ids, *self._open]):
             row = submissions.get(self._db, allocation_id)
-            already = allocation_id not in self._sent and row["status"] not in ("planned", "submitting")
+            already = allocation_id not in self._sent and not _is_open(row)
             record = intents.submission(self._workflow, row, already=already, dry_run=self._dry_run)
             record["depends_on"] = self._sent.get(allocation_id, [])
             record["after_allocations"] = self._earlier(allocation_id)
@@ -176,7 +176,7 @@ class _Batch:
 
 
 def _is_open(row: Record) -> bool:
-    return row["status"] in ("planned", "submitting")
+    return row["status"] in states.UNSENT
 
 
 def _ordered(rows: Iterable[Record]) -> list[Record]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
+from torc_tools import states
 from torc_tools.records import Record
 from torc_tools.shell import journal
 
-LIVE = ("submitting", "queued", "active")  # Slurm has it, or may have it
-OVER = ("complete", "lost", "canceled")
+LIVE, OVER = states.LIVE, states.OVER
 _ASKED = ("group", "job_count", "nodes", "num_cpus", "memory_bytes", "num_gpus", "walltime_s", "account", "partition")
 _COLUMNS = ("status", "slurm_job_id", "slurm_state", "slurm_reason", "submitted_at", "started_at", "ends_at")
 

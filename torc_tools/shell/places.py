@@ -6,12 +6,13 @@ import time
 
 import orjson
 
+from torc_tools import states
 from torc_tools.records import Record
 from torc_tools.shell import allocations as slurm
 from torc_tools.shell import eventlog, liveness
 from torc_tools.shell import machine as here
 
-_OPEN = "('planned', 'submitting', 'queued', 'active')"
+_OPEN = ("planned", *states.LIVE)
 _SIZES = ("num_cpus", "memory_bytes", "num_gpus")
 
 
@@ -26,10 +27,8 @@ def allocations(db: sqlite3.Connection, workflow: Record) -> list[Record]:
     """
     query = "SELECT * FROM worker WHERE workflow_id = ? AND ended_at IS NULL ORDER BY started_at"
     workers = [dict(row) for row in db.execute(query, (workflow["workflow_id"],))]
-    rows = db.execute(
-        f"SELECT * FROM allocation WHERE workflow_id = ? AND status IN {_OPEN} ORDER BY allocation_id",
-        (workflow["workflow_id"],),
-    )
+    query = "SELECT * FROM allocation WHERE workflow_id = ? AND status IN (?, ?, ?, ?) ORDER BY allocation_id"
+    rows = db.execute(query, (workflow["workflow_id"], *_OPEN))
     found, left = [], slurm.left(db, workflow["workflow_id"])
     for row in map(dict, rows):
         mine = [each for each in workers if each["allocation_id"] == row["allocation_id"]]

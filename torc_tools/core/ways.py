@@ -1,0 +1,21 @@
+"""The commands that let a workflow go on, as messages name them: one spelling for all that give advice."""
+
+
+def here(workflow_id: int) -> str:
+    """Give the command that runs a workflow on this machine."""
+    return f"torc-run {workflow_id}"
+
+
+def on_slurm(workflow_id: int) -> str:
+    """Give the commands that plan and submit what a workflow needs of Slurm."""
+    return f"torc-regenerate {workflow_id} | torc-submit"
+
+
+def go_on(workflow_id: int, *, is_slurm: bool) -> str:
+    """Give what lets a workflow go on where it has run, or is meant to run."""
+    return on_slurm(workflow_id) if is_slurm else here(workflow_id)
+
+
+def uncancel(workflow_id: int) -> str:
+    """Give the command that starts a canceled workflow again."""
+    return f"torc-reset -w {workflow_id} --status canceled"
