@@ -1,7 +1,8 @@
 """The process tree of one job: what it uses, and its end, daemons that left it included.
 
-Descendants are walked from the root. A process whose parent died becomes ours (procs.adopt_orphans); it belongs to
-the job whose mark its environment holds, or to the one in which it was seen before.
+What it uses is read from the processes that a census knows; for a signal, descendants are walked from the root. A
+process whose parent died becomes ours (procs.adopt_orphans); it belongs to the job whose session it is in, whose mark
+its environment holds, or in which it was seen before.
 """
 
 import contextlib
@@ -108,10 +109,10 @@ class Tree:
         if self.alive < 2:
             return self.resident + extra
         if self._changed and self.resident + extra > peak_bytes and (self._truth is None or self._census.afford()):
-            started = time.monotonic()
+            started = time.thread_time()
             self._truth = min(1.0, self.proportional_bytes() / self.resident)
             self._changed = False
-            self._census.afford(time.monotonic() - started)
+            self._census.afford(time.thread_time() - started)
         return round(self.resident * (1.0 if self._truth is None else self._truth)) + extra
 
     def resident_bytes(self) -> int:
