@@ -135,7 +135,7 @@ def test_hours_say_what_was_lost_and_what_a_recovery_kept() -> None:
     ]
     found = morning.hours(night([job(1), job(2), job(3)], attempts))
     assert (found.useful, dict(found.lost), found.kept) == (469.0, {"oom": 50.0, "redone": 7.0}, 400.0)
-    assert found.idle_s == 50.0
+    assert (found.lost_attempts, found.idle_s) == (2, 50.0)
 
 
 def test_what_slurm_held_is_told_beside_what_jobs_used() -> None:
@@ -324,7 +324,7 @@ def test_the_columns_are_whole() -> None:
     assert {name: len(column) for name, column in tries.items() if name != "given"} == dict.fromkeys(
         (name for name in tries if name != "given"), 3
     )
-    assert tries["start"] == [0, 50, 255]
+    assert (data["tick"], tries["start"]) == (0.01, [0, 500, 2550])
     assert [tries["job"], tries["kind"], tries["took"]] == [[1, 0, 1], [1, 0, 0], [10_000] * 3]
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from torc_tools.core import morning_failures, morning_words
+from torc_tools.core import morning, morning_failures, morning_words
 from torc_tools.core import morning_parts as parts
 from torc_tools.core.markup import Markup, el
 from torc_tools.core.morning import Night
@@ -25,7 +25,8 @@ def left(night: Night) -> Markup | None:
         lines = el("ul", *(el("li", line) for line in reasons))
         cards.append(el("article", el("h3", "What does not move, and why"), lines, class_="card k-waiting"))
     told = (night.facts.watched.get("told") or ("",))[0]
-    note = f"{_ENDS.get(told, '')} Each with why it was left, and the command that goes on with it.".strip()
+    said = "Jobs still run: a recovery waits for their end." if night.counts[morning.RUNNING] else _ENDS.get(told, "")
+    note = f"{said} Each with why it was left, and the command that goes on with it.".strip()
     return parts.section("left", "Left for you", el("div", *cards, class_="cards"), note=note)
 
 

@@ -23,16 +23,17 @@ KINDS = (
 def data(night: Night) -> Record:
     """Give what the script of the page reads.
 
-    Starts are tenths of a second since `start`; lists that rise are given as steps. -1 is unknown. A job names its
-    requirement, an attempt its job, its cause and its words by their place in a list.
+    Starts and marks are ticks (of so many seconds) since `start`; lists that rise are given as steps. -1 is unknown.
+    A job names its requirement, an attempt its job, its cause and its words by their place in a list.
     """
     causes, words, requirements = _Index(), _Index(), _Index()
     attempts = _attempts(night, causes, words)
     return {
         "start": night.start,
+        "tick": _tick(night),
         "end": night.end,
         "zone": _zone(night),
-        "marks": [_tenths(night, each.at) for each in morning_story.story(night) if each.kind == "change"],
+        "marks": [_ticks(night, each.at) for each in morning_story.story(night) if each.kind == "change"],
         "fates": list(morning.FATES),
         "kinds": list(KINDS),
         "jobs": {
@@ -71,7 +72,7 @@ def _attempts(night: Night, causes: _Index, words: _Index) -> Record:
     place = {job.job_id: at for at, job in enumerate(night.facts.jobs)}
     attempts = sorted(night.attempts, key=lambda each: (each.started_at or 0.0, each.job_id, each.attempt_id))
     limits = _Index()
-    begins = [_tenths(night, each.started_at) for each in attempts]
+    begins = [_ticks(night, each.started_at) for each in attempts]
     verdicts = [night.facts.verdicts.get(each.key) for each in attempts]
     return {
         "job": [place[each.job_id] for each in attempts],
@@ -108,8 +109,13 @@ def lanes(attempts: Sequence[Attempt]) -> list[int]:
     return found
 
 
-def _tenths(night: Night, at: float | None) -> int:
-    return -1 if at is None else max(0, round((at - night.start) * 10))
+def _tick(night: Night) -> float:
+    """Give the step in which starts are told, in seconds: fine enough for a drawing to be looked at closely."""
+    return 0.01 if night.end - night.start < 3600 else 0.1
+
+
+def _ticks(night: Night, at: float | None) -> int:
+    return -1 if at is None else max(0, round((at - night.start) / _tick(night)))
 
 
 def _steps(values: Sequence[int]) -> list[int]:

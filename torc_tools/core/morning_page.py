@@ -65,18 +65,23 @@ def _bound(text: str) -> Markup:
     return Markup(re.sub(r"(\d) (?=[a-z]{3})", r"\1&nbsp;", escaped(text)))
 
 
+_NO_CURE = "Cured", "none", "nothing failed on the way"
+_NOT_SAVED = "Saved", "none", "no recovery was made"
+
+
 def _figures(night: Night, hours: Hours) -> Markup | None:
     """Give the four figures of the night."""
     if not night.attempts:
         return None
     words = morning_words
-    failed = {each.job_id for each in night.failed()}
-    cured = f"{night.counts[morning.CURED]:,} of {len(failed):,}" if failed else "none failed"
-    lost = sum(not each.is_good for each in night.attempts)
+    failed = len({each.job_id for each in night.failed()})
+    cured = f"{night.counts[morning.CURED]:,} of {failed:,}"
+    again = len({each.run_id for each in night.attempts}) > 1
+    saved = "was done before the last recovery, which left it alone"
     tiles = (
-        ("Cured", cured, "jobs that failed on the way and are completed now"),
-        ("Lost", words.work(hours.lost_s), _lost_note(hours, lost)),
-        ("Saved", words.work(hours.kept), "was done before the last recovery, which left it alone"),
+        ("Cured", cured, "jobs that failed on the way and are completed now") if failed else _NO_CURE,
+        ("Lost", words.work(hours.lost_s), _lost_note(hours)),
+        ("Saved", words.work(hours.kept), saved) if again else _NOT_SAVED,
         ("Nothing ran for", words.span(hours.idle_s), f"of {words.span(night.end - night.start)} from start to end"),
     )
     made = (
@@ -92,9 +97,11 @@ def _value(text: str) -> list[object]:
     return [number, el("small", f" core-{unit}")] if unit else [number]
 
 
-def _lost_note(hours: Hours, lost: int) -> str:
+def _lost_note(hours: Hours) -> str:
+    if not hours.lost_attempts:
+        return "no attempt came to nothing"
     share = morning_words.share(hours.lost_s, hours.all_s)
-    return f"{share} of all work, in {morning_words.counted(lost, 'attempt')} that came to nothing"
+    return f"{share} of all work, in {morning_words.counted(hours.lost_attempts, 'attempt')} that came to nothing"
 
 
 def _footer(night: Night) -> Markup:

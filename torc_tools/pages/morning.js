@@ -19,8 +19,9 @@
   const data = await unpack(JSON.parse($("data").textContent));
   const jobs = data.jobs, tries = data.attempts, total = jobs.name.length;
   jobs.id = sums(jobs.id);
-  tries.start = sums(tries.start);
-  tries.took = tries.took.map((ms) => ms / 100);     // tenths of a second, as the starts are
+  tries.start = sums(tries.start).map((ticks) => ticks * data.tick * 10);     // tenths of a second, all of them
+  data.marks = data.marks.map((ticks) => ticks * data.tick * 10);
+  tries.took = tries.took.map((ms) => ms / 100);
   const mine = jobs.name.map(() => []);
   const order = tries.job.map((_, at) => at);
   for (const at of order) mine[tries.job[at]].push(at);
@@ -149,7 +150,7 @@
       const left = x(tries.start[at]), right = x(tries.start[at] + tries.took[at]);
       if (right < 0 || left > width()) return;
       const gap = pitch > 4 ? 1.5 : 0, least = tries.kind[at] ? 2.5 : 0.75;
-      const wide = Math.max(least, right - left - (right - left > 4 ? 0.75 : 0));
+      const wide = Math.max(least, right - left - (right - left > 4 ? 1 : 0));
       const high = Math.max(tries.kind[at] ? 2.5 : 1, pitch - gap);
       context.fillStyle = colour.kinds[tries.kind[at]];
       context.fillRect(left, TOP + tries.lane[at] * pitch, wide, high);
