@@ -236,6 +236,21 @@ def test_births_are_found_by_their_numbers_alone() -> None:
         assert not tree.processes
 
 
+def test_without_proc_a_census_knows_nothing_and_trees_ask_psutil(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Load(COW) as load:
+        load.go()
+        monkeypatch.setattr(procs, "PROC", False)
+        monkeypatch.setattr(procs, "pids", lambda: 1 / 0)
+        census = Census()
+        tree = trees.Tree(load.pid, census)
+        census.look()
+        taken = tree.sample(1 << 40)
+        assert (taken.num_processes, tree.processes) == (7, {})
+        assert taken.memory_bytes > 128 * MIB
+        assert taken.cpu_s > 0
+        tree.close()
+
+
 def test_memory_shared_on_purpose_counts_once() -> None:
     with Load(SHARED) as load:
         tree = trees.Tree(load.pid)

@@ -48,6 +48,8 @@ class Census:
 
     def join(self, tree: "Tree", pid: int, mark: bytes = b"") -> None:
         """Follow a tree that begins with `pid`; what loses its parent is known by its session, or by `mark`."""
+        if not procs.PROC:
+            return
         if not self._owner:
             young = procs.is_young(pid)
             self._last, self._full_at = (pid, time.monotonic()) if young else (None, 0.0)
