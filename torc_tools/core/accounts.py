@@ -31,11 +31,6 @@ def exit_code(step: Step) -> str | None:
     return None if step.exit_code is None else f"{step.exit_code}:{step.signal or 0}"
 
 
-def is_oom(step: Step) -> bool:
-    """Say whether Slurm killed in this step for memory: by its state, or by the mark in its exit code."""
-    return step.out_of_memory
-
-
 def lost(worker_job_id: str, life: Life | None, verdict: Verdict, *, alone: bool, uid: int) -> Record:
     """Give the facts about an allocation that took a job with it. `alone`: it had no other; `uid`: of this user."""
     job = life.job if life and reconciling.is_closed(life.job) else None
@@ -132,7 +127,7 @@ def _with_step(attempt: Record, life: Life | None, step: Step, uid: int) -> Acco
     }
     if (step.max_rss_bytes or 0) > (attempt["peak_memory_bytes"] or 0):
         facts["peak_source"], facts["peak_missing"] = "slurm", None
-    return Account(facts, _columns(attempt, step), _stats(attempt, step), is_oom(step))
+    return Account(facts, _columns(attempt, step), _stats(attempt, step), step.out_of_memory)
 
 
 def _of_allocation(attempt: Record, life: Life | None, uid: int) -> Record:

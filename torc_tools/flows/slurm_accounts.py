@@ -7,13 +7,12 @@ import time
 from torc_tools import states
 from torc_tools.core import accounts
 from torc_tools.core.accounts import Account
+from torc_tools.core.outcome import Codes
 from torc_tools.flows import fold
 from torc_tools.flows.orphans import Accounted
 from torc_tools.flows.slurm_asking import Asked
 from torc_tools.records import Record
 from torc_tools.shell import accounting, eventlog, folding, journal
-
-_OOM_CODE = 137
 
 
 def settle(db: sqlite3.Connection, workflow: Record, command: str, asked: Asked) -> Accounted:
@@ -65,7 +64,7 @@ def _account(attempt: Record, asked: Asked, now: float, uid: int) -> Account | N
 
 def _oom_code(workflow: Record) -> int:
     wanted = (workflow["config"].get("execution_config") or {}).get("oom_exit_code")
-    return wanted if isinstance(wanted, int) else _OOM_CODE
+    return wanted if isinstance(wanted, int) else Codes().oom
 
 
 def _fail(db: sqlite3.Connection, workflow_id: int, command: str, corrected: list[Record]) -> None:
