@@ -44,6 +44,10 @@ LISTS = [
     (["1", "-l", "2"], [1, 2]),
     (["1", "-l", "2", "--where", "status == 'canceled'"], [5, 6]),
     (["1", "-l", "9"], [1, 2, 3, 4, 5, 6]),
+    (["1", "--reverse", "--offset", "1", "-l", "2"], [5, 4]),
+    (["1", "--sort-by", "job_name"], [6, 4, 1, 5, 3, 2]),
+    (["1", "--sort-by", "memory_bytes", "--reverse"], [2, 1, 3, 4, 5, 6]),
+    (["1", "--offset", "9"], []),
 ]
 
 
@@ -58,6 +62,7 @@ def test_listing(torc: Any, store_file: Path, arguments: list[str], expected: li
         (["-j", "9"], 66, "no such job: '9'"),
         (["9"], 66, "no such workflow: '9'"),
         ([], 2, "name one workflow"),
+        (["1", "--sort-by", "nosuch"], 2, "no record has the field 'nosuch'"),
         (["1", "1"], 2, "name one workflow"),
         (["x"], 2, "not an id: 'x'"),
         (["1", "-l", "0"], 2, "argument -l/--limit: not a whole number from 1 on: '0'"),

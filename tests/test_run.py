@@ -116,7 +116,9 @@ def test_plain_command_lines(torc, work_dir, options, lines):
         (["-c", "true", "--param", "i"], 2, b"not a parameter"),
         (["7", "--param", "i=1:2"], 2, b"go with -c or -C"),
         (["spec.yaml", "--name", "x"], 2, b"go with -c or -C"),
-        (["7", "-o", "out"], 2, b"-o is for a new workflow"),
+        (["spec.yaml", "--monitor", "off"], 2, b"go with -c or -C"),
+        (["spec.yaml", "-n"], 2, b"--dry-run goes with -c or -C"),
+        (["-c", "true", "-n", "--param", "i"], 2, b"not a parameter"),
         (["-c", "true", "--memory", "much"], 2, b"not a memory size"),
         (["-c", "true", "--time-limit", "90"], 2, b"not a duration"),
         (["-c", "true", "--end-time", "tomorrow"], 2, b"not a time"),
@@ -128,6 +130,28 @@ def test_what_cannot_be_run_is_said_in_one_line(torc, arguments, status, message
     done = torc("torc-run", *arguments)
     assert (done.returncode, done.stdout) == (status, b"")
     assert message in done.stderr.splitlines()[-1]
+
+
+def test_the_output_folder_of_a_stored_workflow_may_be_named_but_not_changed(torc, work_dir):
+    assert torc("torc-run", "-c", "true", "-o", "out").returncode == 0
+    assert torc("torc-run", 1, "-o", "./out").returncode == 0
+    done = torc("torc-run", 1, "-o", "other")
+    assert done.returncode == 2
+    assert b"not in 'other'" in done.stderr
+
+
+def test_command_lines_say_what_is_sampled_and_where_output_goes(torc, work_dir):
+    line = ["-c", "echo {i}", "--param", "i=1:2", "--monitor", "time-series", "--stdio", "combined"]
+    shown = torc("torc-run", *line, "-n")
+    assert not (work_dir / "torc.db").exists()
+    assert torc("torc-run", *line).returncode == 0
+    (config,) = query("SELECT config FROM workflow")[0]
+    assert '"granularity":"time_series"' in config
+    assert '"mode":"combined"' in config
+    assert len(list((work_dir / "torc_output" / "job_stdio").glob("*.log"))) == 2
+    (work_dir / "s.json").write_bytes(shown.stdout)
+    assert torc("torc-run", "s.json").returncode == 0
+    assert query("SELECT DISTINCT config FROM workflow") == [(config,)]
 
 
 def test_a_bad_spec_leaves_no_store_behind(torc, work_dir):

@@ -273,6 +273,7 @@ def test_lists_are_arrays_or_items(torc: Torc, store_file: Path) -> None:
     done = torc("torc", *line, env={"TORC_JSON": "xml"})
     assert (done.returncode, said(done)) == (2, ["torc: TORC_JSON is neither 'array' nor 'items': 'xml'"])
     assert value(torc("torc", "jobs", "list", "1", "-s", "running", "-f", "json")) == []
+    assert set(value(torc("torc", "exec", "-c", "true", "--dry-run", "-f", "json"))) == {"name", "jobs"}
 
 
 def test_a_failure_has_torcs_name_its_status_and_no_json(torc: Torc, store_file: Path) -> None:
@@ -361,6 +362,7 @@ def test_every_row_has_a_page() -> None:
         ("jobs get 5 --where x", ["--where", "x", "--job-ids=5"]),
         ("exec -c true -- echo 'a", ["-c", "true", "--command=echo ''\"'\"'a'"]),
         ("watch 1 -rs", ["1", "-rs"]),
+        ("jobs list 1 --sort-by name --reverse-sort", ["1", "--sort-by=job_name", "--reverse"]),
         ("workflows reset-status 1 --failed-only", [
             "--status=completed,failed,terminated,canceled,pending_failed",
             "--status=failed,terminated,canceled,pending_failed", "--workflow-id=1"]),
@@ -380,6 +382,52 @@ def test_a_value_that_is_missing_is_usage() -> None:
     with pytest.raises(Failure) as failed:
         front.ask(row, front.Globals([], []), ["-a"])
     assert failed.value.status == 2
+
+
+SEEDS = [  # the command lines of torc's guides to recovery and to resource monitoring, with ids and files put in
+    "recover 42 --dry-run",
+    "recover 42",
+    "recover 42 --memory-multiplier 1.5 --runtime-multiplier 1.4 --retry-unknown --recovery-hook fix.sh --dry-run",
+    "watch 42 --recover",
+    "watch 42 -r -m 5 --memory-multiplier 1.5 --runtime-multiplier 1.5 --retry-unknown --recovery-hook fix.sh -p 60"
+    " -o torc_output -s --auto-schedule --auto-schedule-threshold 5 --auto-schedule-cooldown 1800"
+    " --auto-schedule-stranded-timeout 7200 --partition standard --walltime 04:00:00",
+    "watch 42 --recover --recovery-hook fix-spark-cluster.sh",
+    "watch 42 --auto-schedule",
+    "watch 42 --recover --show-job-counts",
+    "watch 42 --recover --max-retries 3",
+    "watch 42 --recover --poll-interval 300 --show-job-counts --output-dir out",
+    "submit-slurm --account myproject workflow.yaml",
+    "jobs list 42 --status failed -f json",
+    "jobs get 7 -f json",
+    "jobs logs 7",
+    "resource-requirements update 3 --num-nodes 16",
+    "reports check-resource-utilization 42",
+    "reports check-resource-utilization 42 --include-failed",
+    "workflows sync-status 42",
+    "workflows sync-status 42 --dry-run",
+    "workflows reset-status 42 --failed-only --reinitialize",
+    "-f json workflows correct-resources 42",
+    "slurm regenerate 42 --submit",
+    "slurm regenerate 42 --profile kestrel",
+    "slurm stats 42",
+    "slurm stats 42 --job-id 7",
+    "-f json slurm stats 42",
+    "hpc detect",
+    "hpc partitions kestrel",
+]
+
+
+@pytest.mark.parametrize("line", SEEDS)
+def test_command_lines_of_the_guides_are_understood(line: str) -> None:
+    before, rest = front.split(line.split())
+    row, count = front.find(front_table.ROWS, rest)
+    assert row is not None
+    asked = front.ask(row, before, rest[count:])
+    made: argparse.ArgumentParser = importlib.import_module(f"torc_tools.commands.{row.tool}").parser()
+    formats = [f"--format={asked.format}"] if row.formats else []
+    assert made.parse_intermixed_args([*row.fixed, *formats, *asked.arguments[len(row.fixed) :]])
+    assert asked.idle in ([], ["--reinitialize"])  # a reset of ours begins a run by itself
 
 
 # hooks

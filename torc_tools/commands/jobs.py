@@ -96,17 +96,16 @@ def _add_set(made: argparse._ArgumentGroup) -> None:
 
 def _check(made: argparse.ArgumentParser, args: argparse.Namespace, *, setting: bool) -> None:
     """Refuse (status 2) options of one use of the command in another."""
+    listing = (args.job_ids, args.upstream_of, args.limit, args.sort_by, args.reverse, args.offset)
     edits = [f"--{key.replace('_', '-')}" for key in editing.FIELDS if getattr(args, key) is not None]
     logs = [f"--{key}" for key in ("stdout", "stderr", "follow", "run", "attempt", "tail") if getattr(args, key)]
     if edits and not setting:
         made.error(f"{edits[0]}: only with set")
     if logs and not args.logs:
         made.error(f"{logs[0]}: only with --logs")
-    if setting and (args.logs or args.job_ids or args.upstream_of or args.limit or args.read_only):
+    if setting and (args.logs or args.read_only or any(listing)):
         made.error("set takes job ids as operands, and no options of the listing")
-    if args.logs and any(
-        (args.job_ids, args.status, args.upstream_of, args.limit, args.where, args.query, args.format)
-    ):
+    if args.logs and any((*listing, args.status, args.where, args.query, args.format)):
         made.error("--logs takes one job id, and no options of the listing")
     if setting and not edits and args.status is None:
         made.error("set: nothing to set")

@@ -4,13 +4,14 @@ import argparse
 import os
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from torc_tools import exits, units
 from torc_tools.core import commandlines
 from torc_tools.core.allocating_facts import GROUPINGS
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, running, summing
-from torc_tools.shell import options, store, stream
+from torc_tools.shell import options, output, queries, store, stream
 
 SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5")
 
@@ -31,6 +32,9 @@ def parser() -> argparse.ArgumentParser:
     )
     lines.add_argument("--link", choices=("product", "zip"), help="how several --param combine (default: product)")
     lines.add_argument("--name", help="the workflow's name")
+    lines.add_argument("--monitor", choices=commandlines.MONITORS, help="what is sampled (default: summary)")
+    lines.add_argument("--stdio", choices=commandlines.STDIO, help="where their output goes (default: separate)")
+    lines.add_argument("-n", "--dry-run", action="store_true", help="write the spec that they make; run nothing")
     limits = made.add_argument_group("what may be used")
     limits.add_argument(
         "-j",
@@ -72,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; give its exit status."""
     args = parser().parse_args(argv)
     path = options.store_path(args)
+    if args.dry_run:
+        return _show(args)
     here, there = _worker_options(args), _plan_options(args)
     if wrong := here if args.slurm else there:
         option = wrong[0].partition("=")[0]
@@ -93,31 +99,47 @@ def _opened(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, in
         raise Failure(exits.USAGE, f"either command lines or '{args.what}', not both")
     if not lines and args.what is None:
         raise Failure(exits.USAGE, "what to run? give a spec, a workflow id, -c CMD or -C FILE")
-    if not lines and (args.param or args.name or args.link):
-        raise Failure(exits.USAGE, "--param, --link and --name go with -c or -C")
+    if not lines and (args.param or args.name or args.link or args.monitor or args.stdio):
+        raise Failure(exits.USAGE, "--param, --link, --name, --monitor and --stdio go with -c or -C")
     if lines or args.what == "-" or args.what.endswith(SPEC_ENDINGS) or os.path.isfile(args.what):
         return _created(args, path)
     if not (args.what.isascii() and args.what.isdigit()):
         raise Failure(exits.NO_INPUT, f"no such spec: '{args.what}'")
-    if args.output_dir:
-        raise Failure(exits.USAGE, f"-o is for a new workflow, and {args.what} is stored already")
     workflow_id = options.operand(args.what)
-    return fold.opened(path, workflow_id, writes=True), workflow_id
+    db = fold.opened(path, workflow_id, writes=True)
+    own = queries.workflow(db, workflow_id)["output_dir"]
+    if args.output_dir and os.path.realpath(args.output_dir) != os.path.realpath(own):
+        raise Failure(exits.USAGE, f"the output of workflow {workflow_id} lies in '{own}', not in '{args.output_dir}'")
+    return db, workflow_id
 
 
 def _created(args: argparse.Namespace, path: str) -> tuple[sqlite3.Connection, int]:
     """Plan the spec or the command lines, then store them and say so: a bad spec leaves no store behind."""
     from torc_tools.flows import creation  # 8 ms that a stored workflow does not need
 
-    if args.what:
-        plan = creation.plan_file(args.what)
-    else:
-        spec = commandlines.spec(_command_lines(args), args.param or (), args.link or "product", args.name or "")
-        plan = creation.plan_spec(spec, "command lines")
+    plan = creation.plan_file(args.what) if args.what else creation.plan_spec(_spec(args), "command lines")
     db = store.create(path)
     workflow_id = creation.save(db, plan, args.output_dir or "torc_output")
     stream.say(creation.created(workflow_id, plan))
     return db, workflow_id
+
+
+def _show(args: argparse.Namespace) -> int:
+    """Write the spec that command lines make. Raises Failure(2) where there are none."""
+    from torc_tools.flows import creation
+
+    if args.what or not (args.command or args.command_file):
+        raise Failure(exits.USAGE, "--dry-run goes with -c or -C (torc-create -n shows what a spec makes)")
+    made = _spec(args)
+    creation.plan_spec(made, "command lines")
+    output.value(made)
+    return exits.OK
+
+
+def _spec(args: argparse.Namespace) -> dict[str, Any]:
+    """Give the spec that command lines and their options make."""
+    made = commandlines.spec(_command_lines(args), args.param or (), args.link or "product", args.name or "")
+    return {**made, **commandlines.settings(args.monitor, args.stdio)}
 
 
 def _command_lines(args: argparse.Namespace) -> list[str]:

@@ -31,6 +31,22 @@ def spec(
     return {"name": name or title(commands[0]), "jobs": jobs}
 
 
+MONITORS = ("off", "summary", "time-series")
+STDIO = ("separate", "combined", "no_stdout", "no_stderr", "none")
+
+
+def settings(monitor: str | None, stdio: str | None) -> dict[str, Any]:
+    """Give what a spec says of sampling (one of MONITORS) and of where output goes (one of STDIO); None: nothing."""
+    found: dict[str, Any] = {}
+    if monitor:
+        found["resource_monitor"] = {"enabled": monitor != "off"}
+        if monitor != "off":
+            found["resource_monitor"]["granularity"] = monitor.replace("-", "_")
+    if stdio:
+        found["execution_config"] = {"stdio": {"mode": stdio}}
+    return found
+
+
 def parameter(text: str) -> tuple[str, str]:
     """Read NAME=VALUES; the values are those of a spec ('1:10', '[a,b]', '@file', one value). Raises Failure(2)."""
     match = _PARAMETER.fullmatch(text)

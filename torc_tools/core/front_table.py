@@ -31,6 +31,14 @@ def _group_by(value: str) -> str:
     return _GROUPS.get(value, value)
 
 
+def _order(**ours: str) -> dict[str, Flag]:
+    """Give torc's options for the order of a list; its keys are ours but for these."""
+    return {
+        "--sort-by": Flag("--sort-by", write=lambda key: ours.get(key, key)),
+        **_bare("--reverse", "--reverse-sort"),
+    }
+
+
 def _gigabytes(value: str) -> str:
     return f"{value}g"
 
@@ -43,7 +51,9 @@ _PLAN: Mapping[str, Flag] = {
 _RUN: Mapping[str, Flag] = {"--memory-gb": Flag("--memory", write=_gigabytes), **_NO_CHECKS, **_POLL}
 _SUBMIT: Mapping[str, Flag] = {**_NO_CHECKS, **_POLL, **_PLAN, "--overwrite": _IDLE_BARE}
 _JOB_IDS = _joined("--job-ids", "-j", "--job-id", "--job-ids")
+_JOBS: Mapping[str, Flag] = {**_to("--upstream-of", "--upstream-job-id"), **_order(id="job_id", name="job_name")}
 _RESULTS: Mapping[str, Flag] = {
+    **_order(id="result_id"),
     **_JOB_IDS,
     **_to("--run-id", "-r"),
     **_bare("--logs", "--include-logs"),
@@ -75,7 +85,7 @@ ROWS = (
     Row("run", "run", flags=_RUN, shape="status"),
     Row("submit", "run", ("--slurm",), flags=_SUBMIT, shape="status"),
     Row("submit-slurm", "run", ("--slurm",), flags=_SUBMIT, shape="status"),
-    Row("exec", "run", flags=_RUN, shape="status"),
+    Row("exec", "run", flags={**_RUN, "--generate-plots": _IDLE_BARE}, shape="status"),
     Row("cancel", "cancel", shape="canceled", also=("allocations",)),
     Row("delete", "workflows", ("--delete",), flags=_DELETE, shape="deleted"),
     Row("status", "status", shape="status"),
@@ -83,7 +93,7 @@ ROWS = (
     Row("workflows run", "run", flags=_RUN, shape="status"),
     Row("workflows submit", "run", ("--slurm",), flags=_SUBMIT, shape="status"),
     Row("workflows create-slurm", "run", ("--slurm",), flags=_SUBMIT, shape="status"),
-    Row("workflows list", "workflows", shape="workflows"),
+    Row("workflows list", "workflows", flags=_order(id="workflow_id"), shape="workflows"),
     Row("workflows get", "workflows", shape="workflow"),
     Row("workflows status", "status", shape="status"),
     Row("workflows is-complete", "status", shape="is_complete"),
@@ -106,7 +116,7 @@ ROWS = (
     Row("workflows check-resources", "report"),
     Row("workflows diagnose", "status", shape="status"),
     # jobs and what they ask for
-    Row("jobs list", "jobs", flags=_to("--upstream-of", "--upstream-job-id"), shape="jobs"),
+    Row("jobs list", "jobs", flags=_JOBS, shape="jobs"),
     Row("jobs get", "jobs", operand="--job-ids", shape="job"),
     Row("jobs logs", "jobs", ("--logs",), formats=False),
     Row("jobs running", "jobs", ("--status=running",), shape="jobs"),

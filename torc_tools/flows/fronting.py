@@ -67,6 +67,9 @@ def _shaped(asked: Asked) -> int:
         raw, status = ran.stdout, ran.status
     else:
         raw, status = become.output(f"torc-{asked.row.tool}", _arguments(asked, "jsonl"))
+    if raw and not raw.startswith(b'{"type":'):
+        output.raw(raw)  # no records: the spec of a dry run
+        return status
     records = _records(raw)
     if status and not records:
         return status

@@ -90,7 +90,10 @@ def add_change(made: argparse.ArgumentParser) -> None:
 
 
 def add_limit(made: argparse.ArgumentParser) -> None:
-    """Add -l/--limit N, which output.emit honours after --where."""
+    """Add --sort-by, --reverse, --offset and -l/--limit, which output.emit honours, in this order, after --where."""
+    made.add_argument("--sort-by", metavar="KEY", help="write records in the order of this field, null last")
+    made.add_argument("--reverse", action="store_true", help="write them from the last to the first")
+    made.add_argument("--offset", metavar="N", type=natural, help="leave the first N records out")
     made.add_argument("-l", "--limit", metavar="N", type=number, help="write at most N records")
 
 

@@ -21,7 +21,7 @@ def emit(records: Iterable[Record], args: argparse.Namespace, columns: Sequence[
 
     `columns` are the keys that a table shows; without them it shows those of the first record.
     """
-    kept = _limited(where(records, args.where), getattr(args, "limit", None))
+    kept = _limited(_ordered(where(records, args.where), args), getattr(args, "limit", None))
     chosen = _queried(kept, args.query)
     kind = args.format or ("table" if terminal() else "jsonl")
     lines = kind == "jsonl" and not args.query
@@ -71,6 +71,37 @@ def _matching(records: Iterable[Record], matches: Callable[[Any], Any]) -> Itera
         elif _truthy(matches(record)):
             count += 1
             yield record
+
+
+def _ordered(records: Iterable[Record], args: argparse.Namespace) -> Iterable[Record]:
+    """Give records as --sort-by, --reverse and --offset ask for them; without these as they come."""
+    key, reverse, offset = (getattr(args, name, None) for name in ("sort_by", "reverse", "offset"))
+    return _sorted(records, key, reverse=bool(reverse), offset=offset or 0) if key or reverse or offset else records
+
+
+def _sorted(records: Iterable[Record], key: str | None, *, reverse: bool, offset: int) -> Iterator[Record]:
+    """Read all records, and give them in order inside their frame; null is last, whichever way. Raises Failure(2)."""
+    every = list(records)
+    inner = [record for record in every if record["type"] not in FRAMES]
+    if key and inner and not any(key in record for record in inner):
+        raise Failure(exits.USAGE, f"no record has the field '{key}' (there are {', '.join(list(inner[0])[1:])})")
+    known = [record for record in inner if key is None or record.get(key) is not None]
+    if key:
+        known.sort(key=lambda record: _rank(record[key]), reverse=reverse)
+    elif reverse:
+        known.reverse()
+    known += [record for record in inner if key is not None and record.get(key) is None]
+    yield from (record for record in every if record["type"] == "begin")
+    yield from known[offset:]
+    count = len(known[offset:])
+    yield from ({**record, "count": count} for record in every if record["type"] == "end")
+
+
+def _rank(value: Any) -> tuple[int, Any]:
+    """Give what a value is sorted by: numbers before texts before all else, which is sorted as JSON."""
+    if isinstance(value, int | float):
+        return 0, value
+    return (1, value) if isinstance(value, str) else (2, orjson.dumps(value).decode())
 
 
 def _limited(records: Iterable[Record], limit: int | None) -> Iterable[Record]:
