@@ -215,8 +215,8 @@ def test_a_reader_that_leaves(torc: Torc) -> None:
         assert process.stderr.read() == b""
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
-def test_the_machine_until_a_signal_comes(torc: Torc, work_dir: Path, number: int) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 0), (signal.SIGUSR1, 0), (signal.SIGINT, 130)])
+def test_the_machine_until_a_signal_comes(torc: Torc, work_dir: Path, number: int, status: int) -> None:
     argv = [*command("torc-sample"), "--interval", "0.1", "--node", "--db", "x.db", "--follow"]
     with subprocess.Popen(argv, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -224,7 +224,12 @@ def test_the_machine_until_a_signal_comes(torc: Torc, work_dir: Path, number: in
         process.send_signal(number)
         rest, _ = process.communicate(timeout=20)
     first, *taken, usage, last = records(b"".join(begin) + rest)
-    assert (process.returncode, first["type"], usage["type"], last["count"]) == (0, "begin", "usage", len(taken) + 1)
+    assert (process.returncode, first["type"], usage["type"], last["count"]) == (
+        status,
+        "begin",
+        "usage",
+        len(taken) + 1,
+    )
     assert (taken[0]["node"], taken[0]["num_cpus"], taken[0]["cpu_percent"]) == (
         os.uname().nodename,
         os.cpu_count(),

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import math
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 
 from torc_tools import exits, records
@@ -63,11 +64,14 @@ def _watch(args: argparse.Namespace) -> int:
     """Look at what already runs."""
     meter = _meter(args)
     keeper = sampling_out.Keeper(args.db, meter.name) if args.db is not None else None
+    heard: list[int] = []
     try:
-        found = sampling.watch(meter, args.interval, args.count, _each([keeper.add] if keeper else []))
+        found = sampling.watch(meter, args.interval, args.count, _each([keeper.add] if keeper else []), heard)
         _write(args, found if args.follow or keeper is None else _without_samples(found))
     finally:
         whole = keeper is None or keeper.close()
+    if signal.SIGINT in heard:
+        return exits.INTERRUPTED
     return exits.OK if whole else exits.IO
 
 

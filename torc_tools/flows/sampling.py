@@ -1,5 +1,6 @@
 """What torc-sample does: a command measured from its start to its end, or something that already runs."""
 
+import contextlib
 import os
 import select
 import signal
@@ -16,7 +17,7 @@ from torc_tools.shell.loop import Loop
 
 _EARLY_S = (0.05, 0.1, 0.25, 0.5)  # ages at which a young command is sampled, where the interval is longer
 _PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
-_ENDING = (signal.SIGTERM, signal.SIGUSR1)  # srun makes a SIGKILL of SIGTERM
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)  # srun makes a SIGKILL of SIGTERM
 
 
 class Measured:
@@ -100,12 +101,14 @@ class Measured:
         }
 
 
-def watch(meter: Meter, interval_s: float, count: int | None, take: Callable[[Record], None]) -> Iterator[Record]:
+def watch(
+    meter: Meter, interval_s: float, count: int | None, take: Callable[[Record], None], heard: list[int]
+) -> Iterator[Record]:
     """Give a `sample` record now and at every interval, until what is looked at has gone, or `count`; then the `usage`.
 
-    SIGTERM and SIGUSR1 end it in good order. Each sample is given to `take`, too.
+    SIGINT, SIGTERM and SIGUSR1 end it in good order, and are noted in `heard`. Each sample is given to `take`, too.
     """
-    with _Waiting(getattr(meter, "pid", None)) as waiting:
+    with _Waiting(getattr(meter, "pid", None), heard) as waiting:
         due, made = time.monotonic(), 0
         while (record := meter.look()) is not None:
             take(record)
@@ -120,14 +123,13 @@ def watch(meter: Meter, interval_s: float, count: int | None, take: Callable[[Re
 class _Waiting:
     """Waits for a time, and no longer than a process lives or a signal to end comes."""
 
-    def __init__(self, pid: int | None) -> None:
-        self._pid = pid
+    def __init__(self, pid: int | None, heard: list[int]) -> None:
+        self._pid, self._signals = pid, heard
 
     def __enter__(self) -> Self:
         self._wake, self._waker = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._fds = [self._wake]
-        for number in _ENDING:
-            signal.signal(number, self._heard)
+        self._before = {number: signal.signal(number, self._heard) for number in _ENDING}
         if self._pid is not None and hasattr(os, "pidfd_open"):
             try:
                 self._fds.append(os.pidfd_open(self._pid))
@@ -136,13 +138,15 @@ class _Waiting:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for number in _ENDING:
-            signal.signal(number, signal.SIG_DFL)
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
         for fd in (*self._fds, self._waker):
             os.close(fd)
 
-    def _heard(self, _number: int, _frame: FrameType | None) -> None:
-        os.write(self._waker, b"\0")
+    def _heard(self, number: int, _frame: FrameType | None) -> None:
+        self._signals.append(number)
+        with contextlib.suppress(BlockingIOError):
+            os.write(self._waker, b"\0")
 
     def over(self, seconds: float) -> bool:
         """Wait; say whether that is the end."""
