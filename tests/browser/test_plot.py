@@ -174,6 +174,10 @@ def test_the_table_sorts_and_leads_to_the_jobs(pages: Path, page: Any) -> None:
     def first() -> str:
         return str(page.locator("#table tbody tr").first.locator("td").first.inner_text())
 
+    assert page.locator("#table tbody tr").first.inner_text().split("\t") == [
+        "1 train", "1", page.locator("#table tbody td").nth(2).inner_text(), "8m 16s", "83 %",
+        "2.79 GB", "123.1 MB", "2.00 GB", "140 %", "150.0 %", "101.3 %", "400.0 %", "38 %", "3", "100", "n1",
+    ]  # fmt: skip
     assert first() == "1 train"
     page.get_by_role("button", name="Job", exact=True).click()
     page.get_by_role("button", name="Job", exact=True).click()
@@ -206,6 +210,9 @@ def test_many_jobs_share_the_library_and_the_highest_are_drawn(
     shown = names(page)
     assert len([name for name in shown if " job " in name]) == 20
     assert shown[:2] == ["10 to 90 % of all 60", "Median of all 60"]
+    assert page.locator("#table tbody tr").count() == 20
+    opened(page, tmp_path / "resource_plot_summary.html")
+    assert page.locator("#table tbody tr").count() == 60
     page.fill("#find", "job 33")
     assert page.locator("#table tbody tr:visible").count() == 1
 

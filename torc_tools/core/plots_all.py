@@ -14,10 +14,15 @@ _PERCENTS = (10, 50, 90)
 _BAND = "rgba(127,136,148,0.28)"
 
 
+def top(members: Sequence[Track], what: str) -> list[Track]:
+    """Give the TOP attempts with the highest peak of `what`, in order of job and attempt."""
+    ordered = sorted(members, key=lambda each: -(tracks.used(each, what).peak or 0))
+    return sorted(ordered[:TOP], key=lambda each: (each.job_id, each.attempt_id))
+
+
 def figure(members: Sequence[Track], what: str) -> Figure:
     """Draw one line for each of the TOP with the highest peak of `what` (memory or cpu), and the band of all."""
-    ordered = sorted(members, key=lambda each: -(tracks.used(each, what).peak or 0))
-    top = sorted(ordered[:TOP], key=lambda each: (each.job_id, each.attempt_id))
+    drawn = top(members, what)
     longest = max(each.duration_s for each in members)
     per_s, time_name = plotting.time_unit(longest)
     asked = {value for each in members if (value := tracks.asked(each, what)) is not None}
@@ -26,7 +31,7 @@ def figure(members: Sequence[Track], what: str) -> Figure:
     factor, unit = plotting.size_unit([*peaks, *few]) if what == "memory" else (1, "%")
     data = _band(members, what, longest, (per_s, factor, unit)) if len(members) > TOP else []
     colours = plotting.COLOURS[:-1]  # the last, grey, is the median
-    for number, (each, name) in enumerate(zip(top, tracks.job_labels(top), strict=True)):
+    for number, (each, name) in enumerate(zip(drawn, tracks.job_labels(drawn), strict=True)):
         curve = tracks.used(each, what)
         style: Figure = {"colour": colours[number % len(colours)], "dash": _DASHES[number // len(colours)]}
         xy = plotting.numbers(curve.times, per_s), plotting.numbers(curve.values, factor)

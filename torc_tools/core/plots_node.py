@@ -37,7 +37,7 @@ _DIGITS = {"load": 2, "processes": 0}
 
 
 def machine(series: NodeSeries, name: str) -> Machine:
-    """Reduce a series; what its file says of the whole run stands for samples that were not kept."""
+    """Reduce a series; what its file says of the whole run stands where no samples were kept."""
     keys = ("cpu", "memory", "total_memory", "load", "processes", "gpu", "gpu_memory")
     columns = {key: getattr(series, key) for key in keys}
     curves = {key: tracks.curve(series.times, values) for key, values in columns.items() if values is not None}
@@ -46,7 +46,7 @@ def machine(series: NodeSeries, name: str) -> Machine:
     cpu, memory = curves.get("cpu", none), curves.get("memory", none)
     figures = (cpu.peak, cpu.mean, memory.peak, memory.mean)
     samples, times = len(series.times), series.times
-    if series.summary is not None:
+    if series.summary is not None and not samples:
         samples, *said = series.summary
         figures = (said[0], said[1], said[2], said[3])
     return Machine(name, times[0] if times else None, times[-1] - times[0] if times else 0.0, samples, curves, *figures)

@@ -159,12 +159,14 @@ def _sheets(found: Collected, prefix: str) -> Iterator[Sheet]:
 
 
 def _all_sheets(members: Sequence[Track], prefix: str) -> Iterator[Sheet]:
-    table = plotfacts.jobs(members, lambda job_id: f"{page.address(prefix)}_job_{job_id}.html")
+    href = f"{page.address(prefix)}_job_*.html"
     dim = f"{len(members):,} attempts" if _several(members) else ""
     if _several(members):
         for what, name in (("cpu", "CPU"), ("memory", "Memory")):
-            figure = plots_all.figure(members, what)
-            yield Sheet(f"{prefix}_{what}_all_jobs", (f"{name} of all jobs", dim), figure, table, "Jobs")
+            figure, shown = plots_all.figure(members, what), plots_all.top(members, what)
+            below = f"The {len(shown)} highest" if len(shown) < len(members) else "Jobs"
+            table = plotfacts.jobs(shown, href)
+            yield Sheet(f"{prefix}_{what}_all_jobs", (f"{name} of all jobs", dim), figure, table, below)
     bars = [
         Bar(
             name,
@@ -174,6 +176,7 @@ def _all_sheets(members: Sequence[Track], prefix: str) -> Iterator[Sheet]:
         for each, name in zip(members, tracks.job_labels(members), strict=True)
     ]
     figure = plots_bars.figure(bars, "Resource Usage Summary - All Jobs", "Requested", "Job")
+    table = plotfacts.jobs(members, href)
     yield Sheet(f"{prefix}_summary", ("Summary of all jobs", dim), figure, table, "Jobs")
 
 

@@ -88,43 +88,61 @@ function save(format) {
   return Plotly.downloadImage({ data: plot.data, layout }, { format, filename: page.name, scale: 2, ...size });
 }
 
-function cell(value) {
+function duration(seconds) {
+  const whole = Math.round(seconds);
+  const [hours, minutes] = [Math.floor(whole / 3600), Math.floor((whole % 3600) / 60)];
+  if (seconds < 60) return `${seconds.toFixed(1)}s`;
+  return `${hours ? `${hours}h ` : ""}${minutes}m ${whole % 60}s`;
+}
+
+const written = {
+  name: ([text]) => text,
+  text: (value) => value,
+  count: (value) => value.toLocaleString("en-US"),
+  time: (value) => (Math.abs(value) < 8e12 ? clock.format(value * 1000) : "-"),
+  seconds: duration,
+  bytes: (value) => (value < 2 ** 30 ? `${(value / 2 ** 20).toFixed(1)} MB` : `${(value / 2 ** 30).toFixed(2)} GB`),
+  percent: (value) => `${value.toFixed(1)} %`,
+  share: (value) => `${(100 * value).toFixed(0)} %`,
+};
+
+function cell(kind, value) {
   const made = element("td");
-  const text = value.at === undefined ? value.text : value.at === null ? "-" : clock.format(value.at * 1000);
-  if (value.href) {
+  const text = value === null ? "-" : written[kind](value);
+  if (kind === "name" && page.table.href) {
     const link = made.appendChild(element("a", text));
-    link.href = value.href;
+    link.href = page.table.href.replace("*", value[1]);
   } else made.textContent = text;
-  if (value.share > 1) made.className = "over";
-  else if (value.share !== undefined) {
+  if (kind === "share" && value > 1) made.className = "over";
+  else if (kind === "share" && value !== null) {
     made.dataset.share = "";
-    made.style.setProperty("--share", `${(100 * value.share).toFixed(1)}%`);
+    made.style.setProperty("--share", `${(100 * value).toFixed(1)}%`);
   }
   return made;
 }
 
 function sortBy(rows, column, up) {
-  const key = (row) => row[column].sort;
-  const missing = (value) => value === null || value === undefined || value === "";
+  const named = page.table.columns[column][1] === "name";
+  const key = (row) => (named ? row[column][1] ?? row[column][0] : row[column]);
   return [...rows].sort((a, b) => {
     const [x, y] = [key(a), key(b)];
-    if (missing(x) || missing(y)) return missing(x) - missing(y);
+    if (x === null || y === null) return (x === null) - (y === null);
     return (x < y ? -1 : x > y ? 1 : 0) * (up ? 1 : -1);
   });
 }
 
 function table(place) {
   const { columns, rows } = page.table;
-  const used = columns.map((_, column) => column === 0 || rows.some((row) => row[column].sort !== null));
+  const used = columns.map((_, column) => column === 0 || rows.some((row) => row[column] !== null));
   const body = element("tbody");
   const lines = new Map(rows.map((row) => {
     const line = element("tr");
-    line.append(...row.filter((_, column) => used[column]).map(cell));
+    columns.forEach(([, kind], column) => used[column] && line.append(cell(kind, row[column])));
     return [row, line];
   }));
   const show = (sorted) => body.replaceChildren(...sorted.map((row) => lines.get(row)));
   const head = element("tr");
-  columns.forEach((name, column) => {
+  columns.forEach(([name], column) => {
     if (!used[column]) return;
     const title = head.appendChild(element("th"));
     const button = title.appendChild(element("button", name));
@@ -145,7 +163,7 @@ function table(place) {
   find.hidden = false;
   find.addEventListener("input", () => {
     const wanted = find.value.toLowerCase();
-    for (const [row, line] of lines) line.hidden = !row[0].text.toLowerCase().includes(wanted);
+    for (const [row, line] of lines) line.hidden = !row[0][0].toLowerCase().includes(wanted);
   });
 }
 
