@@ -13,12 +13,12 @@ PATIENCE_S = 5.0  # whoever looks waits no longer for a Slurm that does not answ
 def jobs(db: sqlite3.Connection, workflow_id: int) -> dict[int, str]:
     """Give for each pending job that fits nowhere on this cluster why, and what would fit.
 
-    None is given where nothing says what the cluster has: Slurm does not answer, or a file of profiles is wrong.
+    None is given where that is not known: Slurm does not answer, or a file of profiles is wrong.
     """
     try:
         profile = clusters.detected(clusters.known()) or clusters.live(PATIENCE_S)
-    except Failure:
+        planned = allocating.plan(regenerating.gather(db, workflow_id, profile), Options(), profile)
+    except Failure:  # torc-regenerate says it
         return {}
-    planned = allocating.plan(regenerating.gather(db, workflow_id, profile), Options(), profile)
     misfits = (record for record in planned.records if record["status"] == "unplannable")
     return {job: allocating_text.misfit(record) for record in misfits for job in record["job_ids"]}
