@@ -372,6 +372,18 @@ def test_the_commands_on_the_page_do_what_they_say(torc: Torc, work_dir: Path) -
     assert execute("torc.db", "SELECT status FROM job WHERE job_id = 2") == [(FAILED,)]
 
 
+def test_what_a_watch_gave_up_is_told_with_its_override(torc: Torc, work_dir: Path) -> None:
+    prepare(work_dir)
+    limits = ("--max-memory", "2g", "--max-runtime", "PT1M")
+    assert torc("watch", 1, "--recover", "--once", *limits).returncode == 1
+    shown = re.sub(r"\s+", " ", texts(torc("report", 1, "--html", "-").stdout.decode()))
+    assert "At cap: memory 2g may not grow." in shown
+    assert "torc-recover --max-memory 3g 1" in shown
+    assert "torc-recover --max-runtime PT1M30S 1" in shown
+    assert torc("recover", 1, "--no-run").returncode == 0
+    assert "--max-" not in texts(torc("report", 1, "--html", "-").stdout.decode())
+
+
 def test_no_name_becomes_part_of_the_page(torc: Torc, work_dir: Path) -> None:
     prepare(work_dir)
     nights.spoil("torc.db")
