@@ -66,3 +66,16 @@ def _add(db: sqlite3.Connection, job: Job) -> None:
     if job.memory or job.cpus or job.runtime_s:
         asked = (job.job_id, job.attempt, job.memory, job.cpus, job.runtime_s, began)
         db.execute("INSERT INTO job_attempts VALUES (?, ?, ?, ?, ?, ?)", asked)
+
+
+def odd(path: Path) -> Path:
+    """Make a database with numbers that no job has, and requests that are none."""
+    made(path, [Job(1, "odd", memory=2**30, samples=3), Job(2, "one", samples=1), Job(3, "late", samples=2)])
+    with contextlib.closing(sqlite3.connect(path)) as db, db:
+        db.execute("UPDATE job_resource_samples SET cpu_percent = 1e308 * 10, memory_bytes = -5 WHERE id = 1")
+        db.execute("UPDATE job_resource_samples SET cpu_percent = 1e300, memory_bytes = NULL WHERE id = 2")
+        db.execute("UPDATE job_resource_samples SET timestamp = timestamp + 1e300 WHERE job_id = 3")
+        db.execute(
+            "UPDATE job_attempts SET memory_bytes = 'much', num_cpus = x'00', runtime_s = -1, started_at = 'now'"
+        )
+    return path

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from conftest import Torc, said
-from samplefiles import HOSTILE, START, Job, made
+from samplefiles import HOSTILE, START, Job, made, odd
 
 GIB = 2**30
 IMAGE = "<img src=x onerror=alert(1)>"
@@ -276,13 +276,5 @@ def test_pages_are_written_over_and_nothing_else_is_left(torc: Torc, database: P
 
 
 def test_values_that_no_job_has_break_nothing(torc: Torc, work_dir: Path) -> None:
-    path = made(work_dir / "x.db", [Job(1, "odd", memory=GIB, samples=3), Job(2, "one", samples=1)])
-    with sqlite3.connect(path) as db:
-        db.execute("UPDATE job_resource_samples SET cpu_percent = 1e308 * 10, memory_bytes = -5 WHERE id = 1")
-        db.execute("UPDATE job_resource_samples SET cpu_percent = 1e300, memory_bytes = NULL WHERE id = 2")
-        db.execute(
-            "UPDATE job_attempts SET memory_bytes = 'much', num_cpus = x'00', runtime_s = -1, started_at = 'now'"
-        )
-    db.close()
-    done = torc("plot", "-o", "out", path)
+    done = torc("plot", "-o", "out", odd(work_dir / "x.db"))
     assert (done.returncode, done.stderr) == (0, b""), done.stderr

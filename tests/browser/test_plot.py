@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from samplefiles import HOSTILE, Job, made
+from samplefiles import HOSTILE, Job, made, odd
 from waiting import until
 
 GIB = 2**30
@@ -215,6 +215,12 @@ def test_many_jobs_share_the_library_and_the_highest_are_drawn(
     assert page.locator("#table tbody tr").count() == 60
     page.fill("#find", "job 33")
     assert page.locator("#table tbody tr:visible").count() == 1
+
+
+def test_numbers_that_no_job_has_are_drawn_or_left_out(torc: Any, page: Any, tmp_path: Path) -> None:
+    assert torc("plot", "--js", "directory", "-o", tmp_path, odd(tmp_path / "x.db")).returncode == 0
+    for name in ("job_1", "job_2", "job_3", "cpu_all_jobs", "memory_all_jobs", "summary"):
+        opened(page, tmp_path / f"resource_plot_{name}.html")
 
 
 def test_a_page_says_what_it_misses(many: Path, torc: Any, page: Any, complaints: Any, tmp_path: Path) -> None:
