@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Torc, command
+from conftest import Torc, command, said
 from test_samples import HOSTILE
 from test_work import job, text, workflow
 from waiting import until
@@ -168,6 +168,17 @@ def test_attempts_and_requests_of_a_worker(torc: Torc, work_dir: Path) -> None:
     assert seen.request is not None
     assert seen.request[:3] == (1 << 30, 1, 60)
     assert 0 <= seen.times[0] - (seen.request.started_at or 0) < 60
+
+
+def test_a_worker_says_once_that_the_disk_is_full_and_its_job_goes_on(torc: Torc, work_dir: Path) -> None:
+    file = work_dir / path("out", 1, 1, {})
+    file.parent.mkdir(parents=True)
+    file.symlink_to("/dev/full")
+    manifest = workflow(work_dir, config={"resource_monitor": MONITOR})
+    done = torc("torc-work", input=text(manifest, job(1, "sleep 0.3; touch ran")))
+    assert (done.returncode, (work_dir / "ran").exists()) == (0, True)
+    (line,) = said(done)
+    assert line.startswith("torc-work: cannot write samples: ")
 
 
 def test_a_killed_worker_leaves_what_it_wrote(work_dir: Path) -> None:

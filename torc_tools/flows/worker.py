@@ -107,6 +107,7 @@ class Worker:
         self._last_actions()
         if self.desk.series is not None:
             self.desk.series.close()
+            self._say_lost_samples()
         reason = outcome.END if self.stopping is None and self._late() else self.stopping
         return {None: "finished", outcome.END: "time_limit"}.get(reason, str(reason))
 
@@ -334,9 +335,13 @@ class Worker:
         if series is not None:
             self.desk.loop.later(SERIES_S, self._keep_samples)
             series.flush()
-            if series.trouble and series.trouble not in self._warned:
-                self._warned.add(series.trouble)
-                stream.say(f"torc-work: cannot write samples: {series.trouble}")
+            self._say_lost_samples()
+
+    def _say_lost_samples(self) -> None:
+        trouble = self.desk.series.trouble if self.desk.series is not None else None
+        if trouble and trouble not in self._warned:
+            self._warned.add(trouble)
+            stream.say(f"torc-work: cannot write samples: {trouble}")
 
     def _heartbeat(self) -> None:
         self.desk.loop.later(HEARTBEAT_S, self._heartbeat)
