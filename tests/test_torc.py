@@ -312,6 +312,19 @@ def test_the_report_of_a_recovery(torc: Torc, store_file: Path) -> None:
     assert [each["new_memory"] for each in found["result"]["adjustments"]] == ["4g", None]
 
 
+def test_a_recovery_that_fails_says_so_in_json(torc: Torc, store_file: Path) -> None:
+    """One line, as torc writes it: scripts read the reason from it."""
+    done = torc("torc", "-f", "json", "recover", "77", "--dry-run")
+    assert done.returncode == 66
+    assert json.loads(done.stdout) == {"dry_run": True, "error": "no such workflow: '77'", "workflow_id": 77}
+    assert said(done) == ["torc: no such workflow: '77'"]
+    execute(store_file, READY, "UPDATE job SET status = 5 WHERE status IN (6, 8)")
+    done = torc("torc", "-f", "json", "recover", "1")
+    assert done.returncode == 1
+    error = json.loads(done.stdout)["error"]
+    assert error.startswith("Cannot recover: workflow is not complete. Wait for all jobs to finish")
+
+
 def test_watch_says_what_scripts_look_for(torc: Torc, store_file: Path) -> None:
     execute(store_file, "UPDATE job SET command = 'true' WHERE job_id = 4")
     done = torc("torc", "watch", "1", "--recover", "--retry-unknown")
@@ -389,9 +402,10 @@ SEEDS = [  # the command lines of torc's guides to recovery and to resource moni
     "recover 42",
     "recover 42 --memory-multiplier 1.5 --runtime-multiplier 1.4 --retry-unknown --recovery-hook fix.sh --dry-run",
     "watch 42 --recover",
-    "watch 42 -r -m 5 --memory-multiplier 1.5 --runtime-multiplier 1.5 --retry-unknown --recovery-hook fix.sh -p 60"
-    " -o torc_output -s --auto-schedule --auto-schedule-threshold 5 --auto-schedule-cooldown 1800"
-    " --auto-schedule-stranded-timeout 7200 --partition standard --walltime 04:00:00",
+    "watch 42 -r -m 5 --memory-multiplier 1.5 --runtime-multiplier 1.5 --retry-unknown --recovery-hook fix.sh -p 60",
+    "watch 42 -o torc_output -s --partition standard --walltime 04:00:00",
+    "watch 42 --auto-schedule --auto-schedule-threshold 5 --auto-schedule-cooldown 1800",
+    "watch 42 --auto-schedule --auto-schedule-stranded-timeout 7200",
     "watch 42 --recover --recovery-hook fix-spark-cluster.sh",
     "watch 42 --auto-schedule",
     "watch 42 --recover --show-job-counts",

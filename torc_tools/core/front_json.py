@@ -212,6 +212,17 @@ def _recovery(called: Called) -> Record:
     }
 
 
+def recovery_failed(operands: list[str], given: dict[str, str], error: str) -> Record:
+    """Give what torc writes where a recovery fails."""
+    number = operands[0] if operands else ""
+    dry_run = any(name in given for name in ("-n", "--dry-run"))
+    return {
+        "dry_run": dry_run,
+        "error": error,
+        "workflow_id": int(number) if number.isascii() and number.isdigit() else None,
+    }
+
+
 def _cause(record: Record) -> str:
     if record.get("new_memory"):
         return "oom"

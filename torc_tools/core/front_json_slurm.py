@@ -75,19 +75,33 @@ def _match(called: Called) -> Record:
 
 
 def _regenerated(called: Called) -> Record:
+    """Give what torc says of a plan, or of what was submitted of one."""
     planned = of(called, "allocation")
     sent = [record for record in of(called, "submission") if record["slurm_job_id"]]
-    groups = {record["group"]: record for record in reversed(planned)}
+    groups: dict[str, Record] = {}
+    for record in [*planned, *of(called, "submission")]:
+        groups.setdefault(str(record.get("group")), record)
+    schedulers = [_scheduler(name, record) for name, record in groups.items()]
     return {
         "workflow_id": workflow_id(called),
-        "pending_jobs": sum(record.get("job_count") or 0 for record in groups.values()),
-        "schedulers_created": [entry(record, name=name) for name, record in reversed(groups.items())],
+        "dry_run": any(name in called.given for name in ("-n", "--dry-run")),
+        "pending_jobs": sum(record["job_count"] or 0 for record in schedulers),
+        "planned_schedulers": schedulers,
+        "schedulers_created": schedulers if sent else [],
         "total_allocations": len(planned) or len(sent),
         "allocations_submitted": len(sent),
+        "allocations_deferred": sum(bool(record.get("deferred")) for record in planned),
         "submitted": bool(sent),
+        "would_submit": bool(planned),
         "submissions": [entry(record) for record in sent],
         "warnings": [],
     }
+
+
+def _scheduler(name: str, record: Record) -> Record:
+    keys = ("account", "partition", "walltime", "nodes", "num_allocations", "job_count", "job_ids")
+    waits = bool(record.get("deferred") or record.get("after_groups"))
+    return {"id": None, "name": name, **{key: record.get(key) for key in keys}, "has_dependencies": waits}
 
 
 def _sacct(called: Called) -> Record:

@@ -64,14 +64,16 @@ def _shaped(asked: Asked) -> int:
 
     if asked.chained:
         ran = pipeline.run(*_stages(asked, "jsonl"))
-        raw, status = ran.stdout, ran.status
+        raw, status, complaint = ran.stdout, ran.status, ""
     else:
-        raw, status = become.output(f"torc-{asked.row.tool}", _arguments(asked, "jsonl"))
+        raw, status, complaint = become.output(f"torc-{asked.row.tool}", _arguments(asked, "jsonl"))
     if raw and not raw.startswith(b'{"type":'):
         output.raw(raw)  # no records: the spec of a dry run
         return status
     records = _records(raw)
     if status and not records:
+        if asked.row.shape == "recovery":
+            output.line(front_json.recovery_failed(asked.operands, asked.given, complaint.partition(": ")[2]))
         return status
     others = {name: _asked_too(asked, name) for name in asked.row.also}
     value = front_json.make(str(asked.row.shape), Called(records, others, asked.operands, asked.given))
@@ -81,8 +83,7 @@ def _shaped(asked: Asked) -> int:
 
 def _asked_too(asked: Asked, name: str) -> list[Record]:
     """Give what another command says of the same workflow; nothing where it fails (it has said why)."""
-    raw, _ = become.output(f"torc-{name}", ["--format=jsonl", *asked.store, *asked.operands[:1]])
-    return _records(raw)
+    return _records(become.output(f"torc-{name}", ["--format=jsonl", *asked.store, *asked.operands[:1]]).stdout)
 
 
 def _items() -> bool:

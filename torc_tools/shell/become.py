@@ -4,15 +4,18 @@ Neither starts Python anew: that would cost more than most commands take.
 """
 
 import importlib
+import mmap
 import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from torc_tools import exits
 from torc_tools.exits import Failure
 from torc_tools.shell import stream
+
+_MOST = 4096  # bytes of a complaint that are kept
 
 
 def become(command: str, arguments: Sequence[str]) -> NoReturn:
@@ -27,18 +30,28 @@ def become(command: str, arguments: Sequence[str]) -> NoReturn:
     raise SystemExit(exits.SOFTWARE)  # run() never returns
 
 
-def output(command: str, arguments: Sequence[str]) -> tuple[bytes, int]:
-    """Run 'torc-x' to its end in a copy of this process; give what it wrote on standard output, and its status.
+class Ended(NamedTuple):
+    """How a command ended: what it wrote on standard output, its status, and its first complaint, if it had one."""
+
+    stdout: bytes
+    status: int
+    complaint: str
+
+
+def output(command: str, arguments: Sequence[str]) -> Ended:
+    """Run 'torc-x' to its end in a copy of this process; give how it ended.
 
     Ctrl-C reaches it as it reaches us: its end is awaited. SIGTERM and SIGHUP are passed on.
     """
     reader, writer = os.pipe()
+    memory = mmap.mmap(-1, _MOST)  # what the copy writes there we see
     stream.stdout().flush()
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     pid = os.fork()
     if not pid:
         os.dup2(writer, 1)
         os.closerange(min(reader, writer), max(reader, writer) + 1)
+        stream.heard = lambda line: memory.tell() or memory.write(line.encode(errors="replace")[:_MOST])
         stream.run(lambda _: become(command, arguments), command)
     os.close(writer)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -50,4 +63,4 @@ def output(command: str, arguments: Sequence[str]) -> tuple[bytes, int]:
     for number, handler in before.items():
         signal.signal(number, handler)
     status = os.waitstatus_to_exitcode(ended)
-    return written, 128 - status if status < 0 else status
+    return Ended(written, 128 - status if status < 0 else status, memory[:].rstrip(b"\0").decode(errors="replace"))

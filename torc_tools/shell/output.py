@@ -41,6 +41,12 @@ def value(made: Any) -> None:
     stream.stdout().flush()
 
 
+def line(made: Any) -> None:
+    """Write one JSON value for a program on one line."""
+    stream.stdout().write(orjson.dumps(made, option=orjson.OPT_APPEND_NEWLINE))
+    stream.stdout().flush()
+
+
 def raw(data: bytes) -> None:
     """Write bytes of a job's output as they are; on a terminal with control characters made visible."""
     if terminal():

@@ -22,6 +22,7 @@ MOST_NESTED = 200  # brackets up to which a line cannot nest deeper than orjson 
 
 _line = [0]  # the input line in hand, for the message of a failure; 0 when none is
 _speaks = [False]  # whether what is said goes to standard output
+heard: Callable[[str], object] = len  # is given each complaint, too
 _called: list[str] = []  # the name that the user called this command by, where that is another
 
 
@@ -121,7 +122,8 @@ def speaks() -> bool:
 
 
 def complain(message: str) -> None:
-    """Write one line on stderr about what ended the command."""
+    """Write one line on stderr about what ended the command, and let who asked for it hear it."""
+    heard(message)
     _put(sys.stderr, message)
 
 
