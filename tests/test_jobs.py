@@ -30,6 +30,20 @@ def ids(done: "subprocess.CompletedProcess[bytes]") -> list[int]:
     return [record["job_id"] for record in lines(done)]
 
 
+def test_relationships(torc: Any, store_file: Path) -> None:
+    execute(
+        store_file,
+        "INSERT INTO file (file_id, workflow_id, name, path) VALUES (1, 1, 'in', 'i'), (2, 1, 'out', 'o')",
+        "INSERT INTO user_data (user_data_id, workflow_id, name) VALUES (1, 1, 'd')",
+        "INSERT INTO job_file VALUES (5, 1, 0), (5, 2, 1)",
+        "INSERT INTO job_user_data VALUES (5, 1, 0)",
+    )
+    first, *_, fifth, _ = lines(torc("jobs", 1, "--relationships"))
+    names = ("depends_on_job_ids", "input_file_ids", "output_file_ids", "input_user_data_ids", "output_user_data_ids")
+    assert [fifth[name] for name in names] == [[2, 3], [1], [2], [1], []]
+    assert [first[name] for name in names] == [[], [], [], [], []]
+
+
 def changes(path: Path) -> list[tuple[Any, ...]]:
     rows = execute(path, "SELECT command, subject, subject_id, before, after FROM change ORDER BY change_id")
     return [(*row[:3], orjson.loads(row[3]), orjson.loads(row[4])) for row in rows]

@@ -65,6 +65,7 @@ def _add_list(made: argparse._ArgumentGroup) -> None:
         type=looking.state_numbers,
         help="only jobs in these states; with set: the new state, disabled or ready",
     )
+    made.add_argument("--relationships", action="store_true", help="add the ids of jobs and files that it is tied to")
     made.add_argument(
         "--upstream-of", metavar="JOB", type=options.identifier, help="only jobs that JOB waits for, through others too"
     )
@@ -96,7 +97,7 @@ def _add_set(made: argparse._ArgumentGroup) -> None:
 
 def _check(made: argparse.ArgumentParser, args: argparse.Namespace, *, setting: bool) -> None:
     """Refuse (status 2) options of one use of the command in another."""
-    listing = (args.job_ids, args.upstream_of, args.limit, args.sort_by, args.reverse, args.offset)
+    listing = (args.relationships, args.job_ids, args.upstream_of, args.limit, args.sort_by, args.reverse, args.offset)
     edits = [f"--{key.replace('_', '-')}" for key in editing.FIELDS if getattr(args, key) is not None]
     logs = [f"--{key}" for key in ("stdout", "stderr", "follow", "run", "attempt", "tail") if getattr(args, key)]
     if edits and not setting:
@@ -116,7 +117,12 @@ def _list(args: argparse.Namespace, workflow_id: int | None) -> int:
         db, workflow_id = looking.at_jobs(args, args.job_ids or [args.upstream_of])
     else:
         db = looking.at_workflow(args, workflow_id)
-    return _emit(args, workflow_id, db, queries.jobs(db, _condition(args), (workflow_id,)))
+    found = queries.jobs(db, _condition(args), (workflow_id,))
+    if args.relationships:
+        from torc_tools.flows import relating
+
+        found = relating.added(db, workflow_id, found)
+    return _emit(args, workflow_id, db, found)
 
 
 def _condition(args: argparse.Namespace) -> str:

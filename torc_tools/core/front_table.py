@@ -51,7 +51,12 @@ _PLAN: Mapping[str, Flag] = {
 _RUN: Mapping[str, Flag] = {"--memory-gb": Flag("--memory", write=_gigabytes), **_NO_CHECKS, **_POLL}
 _SUBMIT: Mapping[str, Flag] = {**_NO_CHECKS, **_POLL, **_PLAN, "--overwrite": _IDLE_BARE}
 _JOB_IDS = _joined("--job-ids", "-j", "--job-id", "--job-ids")
-_JOBS: Mapping[str, Flag] = {**_to("--upstream-of", "--upstream-job-id"), **_order(id="job_id", name="job_name")}
+_TIES: Mapping[str, Flag] = _bare("--relationships", "--include-relationships")
+_JOBS: Mapping[str, Flag] = {
+    **_to("--upstream-of", "--upstream-job-id"),
+    **_TIES,
+    **_order(id="job_id", name="job_name"),
+}
 _RESULTS: Mapping[str, Flag] = {
     **_order(id="result_id"),
     **_JOB_IDS,

@@ -11,6 +11,13 @@ WHERE j.workflow_id = ? AND j.status = ?
 """
 
 
+def ties(db: sqlite3.Connection, workflow_id: int, kind: str) -> Iterator[tuple[int, int, bool]]:
+    """Give (job, id, is it an output) for what jobs read and write of a kind: file or user_data."""
+    query = f"SELECT u.job_id, u.{kind}_id, u.is_output FROM job_{kind} u JOIN job j USING (job_id)"
+    rows = db.execute(f"{query} WHERE j.workflow_id = ? ORDER BY 1, 2", (workflow_id,))
+    return ((row[0], row[1], bool(row[2])) for row in rows)
+
+
 def used(db: sqlite3.Connection, workflow_id: int, status: int) -> Iterator[tuple[int, str, bool, float | None]]:
     """Give (job, path, is it an output, start of its latest attempt) for the files of jobs in a state."""
     rows = db.execute(_USED, (workflow_id, status))
