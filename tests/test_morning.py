@@ -88,6 +88,12 @@ def test_a_share_is_never_rounded_to_none_or_all() -> None:
     ]  # fmt: skip
 
 
+def test_cpus_that_were_used_are_never_none() -> None:
+    assert [morning_words.cpus(each) for each in (None, 0.0, 0.002, 0.48, 1.0, 15.678)] == [
+        "no limit", "0", "under 0.01", "0.48", "1", "15.68",
+    ]  # fmt: skip
+
+
 def test_names_are_listed_and_cut() -> None:
     assert [morning_words.listed(list("abcdefg")[:count], 3) for count in (0, 1, 2, 4, 5)] == [
         "", "a", "a and b", "a, b, c and d", "a, b, c and 2 more",

@@ -78,28 +78,23 @@ def _sure(found: Sequence[Cause]) -> str:
 
 def _cause_row(each: Cause) -> Markup:
     words = morning_words
-    steps = [
-        el("li", text, el("span", f" {morning_words.times(count)}", class_="times")) for text, count in each.steps[:5]
-    ]
+    steps = [_counted(text, count) for text, count in each.steps[:5]]
     more = len(each.steps) - 5
     steps += [el("li", f"and {words.counted(more, 'other change')}", class_="rest")] if more > 0 else []
-    said = [
-        el("li", el("code", text), el("span", f" {morning_words.times(count)}", class_="times"))
-        for text, count in each.words[:3]
-    ]
+    said = [_counted(el("code", text), count) for text, count in each.words[:3]]
     show = el(
         "button", f"{len(each.job_ids):,}", type="button", data_cause=each.cause, title="Show these jobs in the list"
     )
     cells = (
-        ("Jobs", el("td", show, data_head="Jobs", class_="n")),
-        ("Cured", el("td", f"{each.cured:,}", data_head="Cured", class_="n")),
-        ("Left", el("td", f"{each.left:,}", data_head="Left", class_="n left" if each.left else "n")),
-        ("Lost", el("td", words.work(each.lost_s), data_head="Lost", class_="n")),
+        el("td", show, data_head="Jobs", class_="n"),
+        el("td", f"{each.cured:,}", data_head="Cured", class_="n"),
+        el("td", f"{each.left:,}", data_head="Left", class_="n left" if each.left else "n"),
+        el("td", words.work(each.lost_s), data_head="Lost", class_="n"),
     )
     named = el("th", el("span", words.cause(each.cause), class_=f"dot k-{words.kind(each.cause)}"), scope="row")
     steps = steps or [el("li", "nothing was changed", class_="rest")]
     done = el("td", el("ul", *steps, *said), data_head="What was done, what they said")
-    return el("tr", named, *(cell for _, cell in cells), done)
+    return el("tr", named, *cells, done)
 
 
 def _counted(what: str, count: int) -> Markup:

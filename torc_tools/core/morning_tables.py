@@ -63,7 +63,7 @@ def _usage_row(row: Row) -> Markup:
     cells = (
         _use(row.memory, "Memory", morning_words.size),
         _use(row.time, "Time", morning_words.span),
-        _use(row.cpu, "CPUs", lambda value: "no limit" if value is None else f"{value:.2f}".rstrip("0").rstrip(".")),
+        _use(row.cpu, "CPUs", morning_words.cpus),
     )
     return el("tr", el("th", row.name, copied, jobs, scope="row"), *cells)
 

@@ -90,6 +90,13 @@ def work(core_s: float) -> str:
     raise AssertionError
 
 
+def cpus(number: float | None) -> str:
+    """Write CPUs: '1', '0.48'; what is there is never 0, and None is 'no limit'."""
+    if number is None:
+        return "no limit"
+    return "under 0.01" if 0 < number < 0.005 else f"{number:.2f}".rstrip("0").rstrip(".")
+
+
 def share(part: float, whole: float) -> str:
     """Write a part of a whole in percent; what is there is never 0 %, and what is missing never 100 %."""
     if whole <= 0 or part <= 0:

@@ -320,7 +320,7 @@
     const given = at === undefined ? [memory, runtime, cpus] : data.attempts.given[tries.limits[at]];
     const peak = at === undefined || tries.peak[at] < 0 ? "–" : size(tries.peak[at] * 1024);
     const took = at === undefined ? "–" : span(tries.took[at] / 10);
-    const cpu = at === undefined || tries.cpu[at] < 0 ? "–" : short(tries.cpu[at] / 100);
+    const cpu = at === undefined || tries.cpu[at] < 0 ? "–" : tries.cpu[at] === 0 ? "under 0.01" : short(tries.cpu[at] / 100);
     return [["Memory", peak, size(given[0])], ["Time", took, span(given[1])], ["CPUs", cpu, String(given[2] ?? 1)]].map(([head, value, of]) => {
       const td = make("td", value);
       td.dataset.head = head;
