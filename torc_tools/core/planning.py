@@ -67,7 +67,7 @@ def plan(
 
 def _config(top: Mapping[str, Any], monitoring: bool) -> dict[str, Any]:
     config = {key: top[key] for key in _KEPT if key in top}
-    monitor = {"enabled": True, "granularity": "summary", "sample_interval_seconds": 10}
+    monitor: dict[str, Any] = {"enabled": True, "granularity": "summary", "sample_interval_seconds": 10}
     monitor |= top.get("resource_monitor", {})
     if not monitoring:
         off = {key: {**monitor[key], "enabled": False} for key in ("jobs", "compute_node") if key in monitor}

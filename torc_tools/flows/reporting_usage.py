@@ -2,7 +2,7 @@
 
 import argparse
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -74,7 +74,7 @@ def _rows(record: Record) -> Iterator[Record]:
         record["num_cpus"],
         _text(record["runtime_s"], units.format_duration),
     ]
-    kinds = (
+    kinds: tuple[tuple[str, str, str, Callable[[Any], str], Any], ...] = (
         ("Memory", "peak_memory", "bytes", units.human_bytes, record["fitting_memory"]),
         ("CPU", "peak_cpu", "percent", lambda value: f"{value:.1f}%", record["fitting_num_cpus"]),
         ("Runtime", "exec_time", "s", units.human_seconds, record["fitting_runtime"]),
