@@ -70,8 +70,9 @@ def _config(top: Mapping[str, Any], monitoring: bool) -> dict[str, Any]:
     monitor: dict[str, Any] = {"enabled": True, "granularity": "summary", "sample_interval_seconds": 10}
     monitor |= top.get("resource_monitor", {})
     if not monitoring:
-        off = {key: {**monitor[key], "enabled": False} for key in ("jobs", "compute_node") if key in monitor}
-        monitor |= {"enabled": False, **off}
+        monitor["enabled"] = False
+        for part in {"jobs", "compute_node"} & monitor.keys():
+            monitor[part] = {**monitor[part], "enabled": False}
     config["resource_monitor"] = monitor
     config["compute_node_wait_for_new_jobs_seconds"] = top.get("compute_node_wait_for_new_jobs_seconds", 90)
     if "env" in top:
