@@ -96,6 +96,15 @@ os.wait()
 while not os.path.exists("burned"): time.sleep(0.01)
 time.sleep(0.7)
 """
+ORPHANS = """
+into, out = os.pipe()
+for _ in range(12):
+    if not os.fork():
+        if os.fork(): os._exit(0)
+        burn(0.05); os.write(out, b"x"); os._exit(0)
+    os.wait(); os.read(into, 1)
+time.sleep(0.2)
+"""
 MOMENT = "time.sleep(0.3); b = block(96 * MIB); b.close(); time.sleep(1)"
 SPAWNER = """
 for _ in range(25):
@@ -282,6 +291,7 @@ def test_jobs_side_by_side_are_told_apart(torc: Torc, work_dir: Path) -> None:
         2: write(work_dir, "moment", MOMENT),
         3: write(work_dir, "spawner", SPAWNER),
         4: "ulimit -n > nofile",
+        5: write(work_dir, "orphans", ORPHANS),
     }
     monitor = {"resource_monitor": {"sample_interval_seconds": 1}}
     jobs = [job(number, line) for number, line in lines.items()]
@@ -292,6 +302,7 @@ def test_jobs_side_by_side_are_told_apart(torc: Torc, work_dir: Path) -> None:
     truth = float((work_dir / "truth").read_text())
     assert near(cpu_s(found[3]), truth, 2 * TICKS_S)
     assert found[4]["peak_memory_bytes"] is None or found[4]["peak_source"] == "sampled"
+    assert 0.6 <= cpu_s(found[5]) < 1.2
     assert (work_dir / "nofile").read_text().strip() == str(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
