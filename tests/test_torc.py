@@ -304,6 +304,15 @@ def test_recover_speaks_on_stdout_and_complains_on_stderr(torc: Torc, store_file
     assert (done.returncode, done.stdout) == (66, b"")
 
 
+def test_recover_leaves_no_record_among_its_words(torc: Torc, store_file: Path) -> None:
+    """Also where the workflow goes on here, in torc-run."""
+    done = torc("torc", "recover", "1")
+    lines = done.stdout.decode().splitlines()
+    assert "Recovery complete for workflow 1" in lines
+    assert any(line.startswith("workflow 1 (small), run 2: ") for line in lines)
+    assert not any(line.startswith("{") for line in lines)
+
+
 def test_the_report_of_a_recovery(torc: Torc, store_file: Path) -> None:
     found = value(torc("torc", "recover", "1", "-f", "json", "--dry-run", "--memory-multiplier", "2"))
     assert found["memory_multiplier"] == 2.0

@@ -144,7 +144,7 @@ def receipt(request: Request, lines: list[bytes]) -> int:
 def restart(request: Request, outcome: Outcome) -> int:
     """Let the workflow go on in the foreground; that jobs fail again is no failure of the recovery."""
     (stage,) = recovery_stages.go_on(request)
-    status = pipeline.foreground(stage)
+    status = pipeline.foreground([*stage, "--format=table"] if stream.speaks() else stage)
     if status in (exits.OK, exits.EMPTY):
         return outcome.status
     stream.say(f"torc-recover: the workflow was recovered but not run: torc-run failed with exit code {status}")
