@@ -288,6 +288,21 @@ def test_usage_is_that_of_jobs_that_completed() -> None:
     assert (row.name, row.jobs, row.completed) == ("small", 22, 21)
     assert [row.memory.at(percent) for percent in (50, 95, 100)] == [11 * MIB, 20 * MIB, 21 * MIB]
     assert row.cpu.values[0] == 0.8
+    assert (row.memory.fits, row.time.fits) == (None, None)  # one failed: it may be the one that needs it all
+
+
+def test_what_would_fit_is_what_the_usage_report_says(torc: Torc, work_dir: Path) -> None:
+    jobs, attempts = [job(1)], [attempt(1, peak_memory_bytes=50 * MIB)]
+    (row,) = morning_usage.rows(night(jobs, attempts))
+    prepare(work_dir)
+    execute("torc.db", "UPDATE job SET status = 5, resource_requirements_id = 1 WHERE job_id = 1")
+    execute("torc.db", "UPDATE job SET resource_requirements_id = 2 WHERE job_id <> 1")
+    execute("torc.db", f"UPDATE resource_requirements SET memory_bytes = {100 * MIB}")
+    execute("torc.db", f"UPDATE result SET peak_memory_bytes = {50 * MIB}, exec_time_s = 10 WHERE job_id = 1")
+    told = [orjson.loads(line) for line in torc("report", "--usage", 1).stdout.splitlines()]
+    (usage,) = [each for each in told if each.get("resource_requirements") == "small"]
+    assert row.memory.fits == usage["fitting_memory_bytes"] < 100 * MIB
+    assert row.memory.at(95) == usage["peak_memory_p95_bytes"]
 
 
 def test_the_largest_value_of_a_strip_is_always_drawn() -> None:

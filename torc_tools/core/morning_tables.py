@@ -53,7 +53,9 @@ def usage(night: Night) -> Markup | None:
     workflow_id, store = night.facts.workflow["workflow_id"], night.facts.options
     more = len(found) - morning_usage.MOST_ROWS
     rest = el("p", f"And {more:,} more: torc-report{store} --usage {workflow_id}", class_="note") if more > 0 else None
-    note = "Each stroke is a job that completed; the frame is what it had asked for."
+    note = "Each stroke is a job that completed, the frame what it asks for; CPUs are those in use on average."
+    if any(use.fits is not None for row in found for use in (row.memory, row.time)):
+        note += f" What would fit is changed by torc-correct{store} {workflow_id}."
     return parts.section("usage", "Asked for and used", table, rest, note=note)
 
 
@@ -73,7 +75,8 @@ def _use(use: Use, head: str, write: Write) -> Markup:
         return el("td", el("p", "not measured", class_="none"), data_head=head)
     shown = el("p", el("b", write(use.values[-1])), f" at most, of {write(use.asked)}", class_="most")
     spread = f"median {write(use.at(50))} · p95 {write(use.at(95))}" if len(use.values) > 1 else "one job"
-    rest = el("p", spread, class_="rest")
+    fits = el("b", f"{write(use.fits)} would fit") if use.fits is not None else None
+    rest = el("p", spread, fits, class_="rest")
     return el("td", shown, morning_charts.strip(use.values, use.asked), rest, data_head=head)
 
 

@@ -1,10 +1,11 @@
 """What was asked for beside what was used, requirement by requirement: the page's table."""
 
-import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from torc_tools.core import demand
 from torc_tools.core.morning import Attempt, Night
+from torc_tools.records import Record
 
 MOST_ROWS = 40
 
@@ -14,12 +15,11 @@ class Use(NamedTuple):
 
     asked: float | None  # None: no limit
     values: Sequence[float]  # sorted; those that were measured
+    fits: float | None = None  # what would have been enough, where that is less than was asked for
 
     def at(self, percent: int) -> float | None:
         """Give the value that so many percent of the attempts do not exceed: the nearest rank, a value that was."""
-        if not self.values:
-            return None
-        return self.values[max(0, math.ceil(len(self.values) * percent / 100) - 1)]
+        return demand.percentile(self.values, percent)
 
 
 class Row(NamedTuple):
@@ -59,16 +59,41 @@ def _row(night: Night, row: int | None, job_ids: Sequence[int], origins: dict[in
     asked = night.facts.requirements.get(row, {}) if row is not None else {}
     last = [night.by_job[job_id][-1] for job_id in job_ids if job_id in night.by_job]
     good = [each for each in last if each.is_good]
+    fits = _fits(asked, good, failed=len(good) < len(job_ids))
     return Row(
         asked.get("name") or "no requirement",
         origins.get(row) if row is not None else None,
         len(job_ids),
         len(good),
         sum(each.core_s for job_id in job_ids for each in night.by_job.get(job_id, ())),
-        Use(asked.get("memory_bytes"), _sorted(each.peak_memory_bytes for each in good)),
-        Use(asked.get("runtime_s"), _sorted(each.exec_time_s for each in good)),
+        Use(asked.get("memory_bytes"), _sorted(each.peak_memory_bytes for each in good), fits[0]),
+        Use(asked.get("runtime_s"), _sorted(each.exec_time_s for each in good), fits[1]),
         Use(asked.get("num_cpus", 1), _sorted(_cpus(each) for each in good)),
     )
+
+
+def _fits(asked: Record, good: Sequence[Attempt], *, failed: bool) -> tuple[float | None, float | None]:
+    """Give the memory and the time that would have been enough, as torc-report --usage has them, where that is less."""
+    used = [
+        demand.Used(
+            each.job_id,
+            "",
+            each.peak_memory_bytes,
+            None,
+            each.avg_cpu_percent,
+            each.exec_time_s,
+            each.memory_bytes,
+            each.num_cpus,
+        )
+        for each in good
+    ]
+    given = demand.Asked(asked.get("memory_bytes"), None, asked.get("runtime_s"))
+    found = demand.usage(given, used, failed=failed)
+    return _less(found["fitting_memory_bytes"], given.memory), _less(found["fitting_runtime_s"], given.time)
+
+
+def _less(fits: int | None, asked: int | None) -> int | None:
+    return fits if fits is not None and asked is not None and fits < asked else None
 
 
 def _cpus(attempt: Attempt) -> float | None:
