@@ -4,8 +4,9 @@ import importlib
 import json
 import os
 import shutil
+import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +15,10 @@ import pytest
 import sources
 from conftest import Torc, command, said
 from fakecluster import Cluster
+from hypothesis import given
+from hypothesis import strategies as st
 from prepared import SPEC, execute, prepare
+from waiting import until
 
 from torc_tools.core import front, front_json, front_table
 from torc_tools.exits import Failure
@@ -404,6 +408,53 @@ def test_a_value_that_is_missing_is_usage() -> None:
     with pytest.raises(Failure) as failed:
         front.ask(row, front.Globals([], []), ["-a"])
     assert failed.value.status == 2
+
+
+TOKENS = ["jobs", "list", "recover", "exec", "plot-resources", "slurm", "regenerate", "1", "-f", "json", "-fjson", "--",
+          "--format=x", "-a", "-", "", "-rs", "--submit", "--no-prompts", "-v", "--url", "--job-id",
+          "\n", "é"]  # fmt: skip
+
+
+@given(st.lists(st.sampled_from(TOKENS), max_size=8))
+def test_any_line_is_read_or_refused(argv: list[str]) -> None:
+    def read() -> front.Asked | Failure:
+        before, rest = front.split(argv)
+        row, count = front.find(front_table.ROWS, rest)
+        return front.ask(row, before, rest[count:]) if row else front.unknown(front_table.ROWS, rest)
+
+    found = read_or_refused(read)
+    if isinstance(found, Failure):
+        assert found.status == 2
+    else:
+        assert found.row.own_format or not any(word.startswith("--format") for word in found.arguments)
+
+
+def read_or_refused(read: Callable[[], front.Asked | Failure]) -> front.Asked | Failure:
+    try:
+        return read()
+    except Failure as failure:
+        return failure
+
+
+@pytest.mark.parametrize("form", ["json", "table"])
+def test_an_interrupt_ends_what_runs_and_then_us(work_dir: Path, form: str) -> None:
+    line = [*command("torc"), "-f", form, "exec", "-c", "touch begun; sleep 60"]
+    running = subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    until((work_dir / "begun").exists, "the job to begin")
+    os.killpg(running.pid, signal.SIGINT)
+    out, err = running.communicate(timeout=60)
+    assert running.returncode == 130, (out, err)
+    assert b"Traceback" not in err
+    assert execute(work_dir / "torc.db", "SELECT count(*) FROM worker WHERE ended_at IS NULL") == [(0,)]
+
+
+def test_a_reader_that_goes_away_is_141(work_dir: Path, store_file: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    line = [*command("torc"), "jobs", "list", "1", "-f", "json"]
+    done = subprocess.run(line, stdout=writer, stderr=subprocess.PIPE, timeout=60, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
 
 
 SEEDS = [  # the command lines of torc's guides to recovery and to resource monitoring, with ids and files put in
