@@ -15,6 +15,8 @@ import pytest
 from conftest import Torc, said
 from samplefiles import HOSTILE, START, Job, made, odd
 
+from torc_tools.core import plots_bars
+
 GIB = 2**30
 IMAGE = "<img src=x onerror=alert(1)>"
 
@@ -183,6 +185,14 @@ def test_of_many_jobs_the_highest_are_lines_and_all_are_a_band(torc: Torc, work_
     assert plot["layout"]["title"]["text"].endswith("(the 20 highest of 30)")
     high = column(plot["data"][1]["y"])
     assert max(value for value in high if not math.isnan(value)) == pytest.approx(27, abs=0.01)
+
+
+def test_of_very_many_the_highest_are_bars() -> None:
+    bars = [plots_bars.Bar(f"n{peak}", (peak, 1, None), (None, None, 100)) for peak in range(2**20, 2**20 + 1500)]
+    plot = plots_bars.figure(bars, "title", "Requested", "Job")
+    assert names(plot) == ["Peak", "Average", "Peak", "Average", "Requested"]
+    assert plot["data"][0]["text"][::999] == [f"n{2**20 + 1499}", f"n{2**20 + 500}"]
+    assert plot["layout"]["xaxis"]["title"]["text"] == "1,000 highest peaks of 1,500"
 
 
 def test_several_databases_are_drawn_together(torc: Torc, work_dir: Path) -> None:

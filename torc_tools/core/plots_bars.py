@@ -9,6 +9,7 @@ from torc_tools.core.plotting import Figure
 
 MOST_NAMED = 20  # bars that have room for their names
 MOST_BY_ID = 60  # above, the highest come first
+MOST = 1000  # that a browser draws without being waited for
 
 
 class Bar(NamedTuple):
@@ -21,8 +22,9 @@ class Bar(NamedTuple):
 
 def figure(bars: Sequence[Bar], title: str, limit: str, kind: str) -> Figure:
     """Draw bars: memory above, CPU below. `limit` is what the marks are; `kind` is what a bar is, 'Job'."""
-    if len(bars) > MOST_BY_ID:
-        bars = sorted(bars, key=lambda each: -(each.memory[0] or 0))
+    count = len(bars)
+    if count > MOST_BY_ID:
+        bars = sorted(bars, key=lambda each: -(each.memory[0] or 0))[:MOST]
     factor, unit = plotting.size_unit(size for each in bars for size in (each.memory[0], each.memory[2]))
     data = [
         *_panel([each.memory for each in bars], (factor, unit, "y"), limit, plotting.COLOURS[0]),
@@ -37,8 +39,9 @@ def figure(bars: Sequence[Bar], title: str, limit: str, kind: str) -> Figure:
     made["xaxis"] |= {"showgrid": False, "zeroline": False, "range": [-0.6, len(bars) - 0.4]}
     made["bargap"] = 0.1 if many else 0.4
     if many:
-        order = ", highest peak first" if len(bars) > MOST_BY_ID else ""
-        made["xaxis"] |= {"title": {"text": f"{len(bars):,} {kind.lower()}s{order}"}, "showticklabels": False}
+        order = ", highest peak first" if count > MOST_BY_ID else ""
+        shown = f"{count:,} {kind.lower()}s{order}" if count <= MOST else f"{MOST:,} highest peaks of {count:,}"
+        made["xaxis"] |= {"title": {"text": shown}, "showticklabels": False}
     else:
         made["xaxis"] |= {"tickmode": "array", "tickvals": list(range(len(bars))), "ticktext": text, "automargin": True}
     return {"data": data, "layout": made}

@@ -5,6 +5,7 @@ const page = JSON.parse(document.getElementById("data").textContent);
 const plot = document.getElementById("plot");
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+const most = 1000; // rows of the table at a time
 const narrow = matchMedia("(max-width: 700px)");
 
 function element(tag, text) {
@@ -135,12 +136,27 @@ function table(place) {
   const { columns, rows } = page.table;
   const used = columns.map((_, column) => column === 0 || rows.some((row) => row[column] !== null));
   const body = element("tbody");
-  const lines = new Map(rows.map((row) => {
-    const line = element("tr");
-    columns.forEach(([, kind], column) => used[column] && line.append(cell(kind, row[column])));
-    return [row, line];
-  }));
-  const show = (sorted) => body.replaceChildren(...sorted.map((row) => lines.get(row)));
+  const more = element("p");
+  const find = document.getElementById("find");
+  const lines = new Map();
+  let order = rows;
+
+  function line(row) {
+    if (!lines.has(row)) {
+      const made = element("tr");
+      columns.forEach(([, kind], column) => used[column] && made.append(cell(kind, row[column])));
+      lines.set(row, made);
+    }
+    return lines.get(row);
+  }
+
+  function show() {
+    const wanted = find.value.toLowerCase();
+    const found = wanted ? order.filter((row) => row[0][0].toLowerCase().includes(wanted)) : order;
+    body.replaceChildren(...found.slice(0, most).map(line));
+    more.textContent = found.length > most ? `${most} of ${found.length} rows: sort, or find what is not among them.` : "";
+  }
+
   const head = element("tr");
   columns.forEach(([name], column) => {
     if (!used[column]) return;
@@ -150,21 +166,17 @@ function table(place) {
       const up = title.ariaSort !== "ascending" && (column === 0 || title.ariaSort === "descending");
       for (const other of head.children) other.ariaSort = null;
       title.ariaSort = up ? "ascending" : "descending";
-      show(sortBy(rows, column, up));
+      order = sortBy(rows, column, up);
+      show();
     });
   });
   const made = element("table");
   made.appendChild(element("thead")).append(head);
   made.append(body);
-  show(rows);
-  place.append(made);
-  const find = document.getElementById("find");
-  if (!find || rows.length < 12) return;
-  find.hidden = false;
-  find.addEventListener("input", () => {
-    const wanted = find.value.toLowerCase();
-    for (const [row, line] of lines) line.hidden = !row[0][0].toLowerCase().includes(wanted);
-  });
+  place.append(made, more);
+  show();
+  find.hidden = rows.length < 12;
+  find.addEventListener("input", show);
 }
 
 table(document.getElementById("table"));
