@@ -48,6 +48,14 @@ for _ in range(3):
     while os.path.exists(f"/proc/{pid}"): time.sleep(0.002)
 pause(cpu=cpu() + 0.45)
 """
+WAITED = """
+into, out = os.pipe()
+for _ in range(2):
+    pid = os.fork()
+    if not pid: burn(0.2); os.write(out, b"x"); idle()
+    os.read(into, 1); pause()
+    os.kill(pid, 9); os.wait(); pause(cpu=cpu())
+"""
 BATCH = """
 into, out = os.pipe()
 for _ in range(2):
@@ -60,11 +68,13 @@ for _ in range(2):
     for pid in pids: os.kill(pid, 9); os.wait()
 """
 TREE = """
+into, out = os.pipe()
 def grow(depth):
-    if depth:
-        for _ in range(2):
-            if not os.fork(): grow(depth - 1); idle()
-grow(4); time.sleep(0.2); pause()
+    for _ in range(2 if depth else 0):
+        if not os.fork(): os.write(out, b"x"); grow(depth - 1); idle()
+grow(4)
+for _ in range(30): os.read(into, 1)
+pause()
 """
 THREADS = """
 import hashlib
@@ -189,6 +199,18 @@ def test_children_that_nobody_waits_for_are_counted() -> None:
         seen.append(tree.sample(0).cpu_s)
         assert near(seen[-1], truth, TICKS_S)
         assert seen == sorted(seen)
+
+
+def test_children_that_were_seen_and_waited_for_count_once() -> None:
+    with Load(WAITED) as load:
+        tree = trees.Tree(load.pid)
+        for _ in range(2):
+            tree.sample(0)
+            load.go()
+            assert tree.sample(0).num_processes == 2
+            truth = load.go()["cpu"]
+            assert near(tree.sample(0).cpu_s, truth, TICKS_S)
+        assert tree.lost_cpu_s <= TICKS_S
 
 
 def test_four_at_a_time() -> None:
