@@ -16,9 +16,9 @@ ALLOWED = {
     "commands": {"ground", "core", "shell", "flows"},
 }
 PURE = {  # what core may take from the standard library: nothing that sees clock, file, environment or process
-    "array", "base64", "bisect", "collections", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch",
-    "fractions", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math", "operator", "re", "shlex", "string",
-    "textwrap", "typing", "unicodedata",
+    "array", "base64", "bisect", "collections", "csv", "dataclasses", "datetime", "decimal", "difflib", "enum",
+    "fnmatch", "fractions", "functools", "graphlib", "hashlib", "heapq", "itertools", "json", "math", "operator", "re",
+    "shlex", "string", "textwrap", "typing", "unicodedata",
 }  # fmt: skip
 IMPURE_NAMES = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 WORLDLY = {"datetime", "date", "os", "time"}
