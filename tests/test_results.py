@@ -48,7 +48,7 @@ def test_which_results(torc: Any, history: Path, arguments: list[str], expected:
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        ([], 2, "torc-results: name a workflow, or jobs with -j\n"),
+        ([], 2, "torc-results: name a workflow, jobs with -j, or results with --result-ids\n"),
         (["7"], 66, "torc-results: no such workflow: '7'\n"),
         (["-j", "77"], 66, "torc-results: no such job: '77'\n"),
         (["1", "-e", "--return-code", "99"], 1, ""),
