@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -44,16 +45,30 @@ def test_code_0_after_a_signal_is_no_good_end(work_dir: Path, line: str, code: i
     assert not endnotes.read(str(note)).is_good
 
 
+HEARS = """
+import pathlib, signal, sys
+heard = []
+def hear(number, _frame):
+    heard.append(number)
+    pathlib.Path("heard").write_text(str(len(heard)))
+    if len(heard) == 2:
+        sys.exit(7)
+signal.signal(getattr(signal, sys.argv[1]), hear)
+pathlib.Path("up").touch()
+while True:
+    signal.pause()
+"""
+
+
 @pytest.mark.parametrize("name", ["HUP", "INT", "QUIT", "USR1", "USR2", "ALRM", "TERM", "XCPU"])
 def test_a_signal_to_the_first_process_reaches_the_job_once(work_dir: Path, name: str) -> None:
-    note, up, heard = work_dir / "note.end", work_dir / "up", work_dir / "heard"
-    hear = f"echo {name} >> heard; [ $(wc -l < heard) = 1 ] || exit 7"
-    line = f"trap '{hear}' {name}; touch up; while sleep 0.05; do :; done"
-    job = subprocess.Popen(around(line, note), start_new_session=True)
-    until(up.exists, "the job to start")
-    for count in (1, 2):
+    note, heard = work_dir / "note.end", work_dir / "heard"
+    words = endnotes.noting([sys.executable, "-c", HEARS, f"SIG{name}"], str(note))
+    job = subprocess.Popen(words, start_new_session=True)
+    until((work_dir / "up").exists, "the job to start")
+    for count in ("1", "2"):
         job.send_signal(getattr(signal, f"SIG{name}"))
-        until(lambda count=count: heard.exists() and heard.read_text().split() == [name] * count, "the signal")
+        until(lambda count=count: heard.exists() and heard.read_text() == count, "the signal")
     assert job.wait(20) == 7
     assert endnotes.read(str(note)) == endnotes.Note(7, told=True)
 
