@@ -325,7 +325,7 @@ def test_a_control_group_of_version_two(torc: Torc, work_dir: Path) -> None:
 
 def test_a_control_group_of_version_one_in_its_trees(work_dir: Path) -> None:
     mounts = "tmpfs / tmpfs rw 0 0\n"
-    for controller in ("cpu acct", "memory", "pids"):
+    for controller in ("cpu", "cpu acct", "memory", "pids"):
         root = work_dir / controller
         (root / "job/7").mkdir(parents=True)
         (root / "job/7/cgroup.procs").write_text("1\n")
@@ -336,10 +336,28 @@ def test_a_control_group_of_version_one_in_its_trees(work_dir: Path) -> None:
         "rss 1\ncache 500\nshmem 0\ntotal_rss 70\ntotal_cache 30\ntotal_shmem 20\n"
     )
     (work_dir / "memory/job/7/memory.max_usage_in_bytes").write_text("200\n")
+    (work_dir / "cpu/job/7/cpu.stat").write_text("nr_periods 0\nthrottled_time 0\n")  # says no CPU time
     (work_dir / "cpu acct/job/7/cpuacct.usage").write_text("1500000000\n")
     for name in ("/job/7", "//job//7/", str(work_dir / "pids/job/7")):
         group = cgroups.Cgroup(name, str(work_dir / "mounts"))
         assert (group.name, group.sample(), group.peak_bytes) == ("/job/7", (1.5, 90, 1), 190)
+
+
+def test_what_a_control_group_does_not_count_is_null(torc: Torc, work_dir: Path) -> None:
+    for away, key in (("cpu.stat", "cpu_percent"), ("memory.stat", "memory_bytes")):
+        folder = version_two(work_dir / away)
+        for path in folder.glob(away.replace("stat", "*")):
+            path.unlink()
+        done = torc("torc-sample", "--cgroup", folder, "--interval", "0.15", "--count", 2)
+        _, _, second, usage, _ = records(done.stdout)
+        known = {"cpu_percent": 0.0, "memory_bytes": 1200}
+        assert {name: second[name] for name in known} == {**known, key: None}
+        assert ("not_monitored" if key == "memory_bytes" else None) == usage["peak_missing"]
+        nothing = [name for name in usage if usage[name] is None and name not in ("return_code", "peak_missing")]
+        named = ["cpu_time_s", "peak_cpu_percent", "avg_cpu_percent"]
+        assert nothing == (named if key == "cpu_percent" else ["peak_memory_bytes", "avg_memory_bytes", "peak_source"])
+        text = torc("torc-sample", "-f", "text", "--cgroup", folder, "--interval", "0.15", "--count", 1).stdout.decode()
+        assert ("its control group does not count it" if key == "memory_bytes" else "CPU time     -\n") in text
 
 
 def test_a_control_group_that_goes_ends_the_samples(work_dir: Path) -> None:

@@ -13,7 +13,7 @@ _KNOWN = {
     "cgroup": "known by the kernel, of the whole control group",
     "pss": "seen in samples, shared pages counted once",
 }
-_MISSING = {"too_short": "it ended before it was looked at"}
+_MISSING = {"too_short": "it ended before it was looked at", "not_monitored": "its control group does not count it"}
 
 
 def text(record: Record) -> list[str]:
@@ -27,12 +27,11 @@ def _sample(record: Record) -> str:
     parts = [
         _whose(record),
         _percent(record["cpu_percent"]),
-        human_bytes(record["memory_bytes"]),
+        _bytes(record["memory_bytes"]),
         _count(record["num_processes"]),
     ]
     if "gpu_percent" in record:
-        memory = record["gpu_memory_bytes"]
-        parts.append(f"GPU {_percent(record['gpu_percent'])} {'-' if memory is None else human_bytes(memory)}")
+        parts.append(f"GPU {_percent(record['gpu_percent'])} {_bytes(record['gpu_memory_bytes'])}")
     return "  ".join(parts)
 
 
@@ -80,8 +79,14 @@ def _count(number: int) -> str:
     return f"{number} process{'' if number == 1 else 'es'}"
 
 
-def _clock(seconds: float) -> str:
+def _bytes(size: int | None) -> str:
+    return "-" if size is None else human_bytes(size)
+
+
+def _clock(seconds: float | None) -> str:
     """Give a time like 0:01.25 or 1:02:03.00."""
+    if seconds is None:
+        return "-"
     hundredths = round(seconds * 100)
     minutes, rest = divmod(hundredths, 6000)
     hours, minutes = divmod(minutes, 60)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from torc_tools import exits
-from torc_tools.core.usage import Usage, cpu_percent
+from torc_tools.core.usage import NOT_MONITORED, Usage, cpu_percent
 from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import liveness, procs
@@ -177,7 +177,9 @@ class CgroupMeter:
             self._usage, self._cpu_s = Usage(now, taken.cpu_s), (taken.cpu_s, taken.cpu_s)
         self._usage.sample(now, *taken)
         self._cpu_s = self._cpu_s[0], taken.cpu_s
-        return sample(self._about, self._usage.last_cpu_percent, taken.memory_bytes, taken.num_processes, {})
+        cpu = self._usage.last_cpu_percent if self._cgroup.knows_cpu else None
+        memory = taken.memory_bytes if self._cgroup.knows_memory else None
+        return sample(self._about, cpu, memory, taken.num_processes, {})
 
     def usage(self) -> Record:
         """Give a `usage` record since we came; the peak of memory is the kernel's, since the group was made."""
@@ -185,7 +187,12 @@ class CgroupMeter:
         whole = seen.whole(cpu_s, time.monotonic() - self._began, 0, 0)
         if self._cgroup.peak_bytes is not None:
             whole.update(peak_memory_bytes=self._cgroup.peak_bytes, peak_source="cgroup", peak_missing=None)
-        return {**_attached(self._about, self._at, self._began, cpu_s, seen), **whole}
+        if not self._cgroup.knows_memory:
+            whole.update(avg_memory_bytes=None, peak_missing=NOT_MONITORED)
+        attached = _attached(self._about, self._at, self._began, cpu_s, seen)
+        if not self._cgroup.knows_cpu:
+            whole.update(dict.fromkeys(("cpu_time_s", "peak_cpu_percent", "avg_cpu_percent")))
+        return {**attached, **whole}
 
 
 class NodeMeter:
@@ -256,7 +263,7 @@ def readable(text: str) -> str:
     return os.fsencode(text).decode(errors="backslashreplace")
 
 
-def sample(about: Record, cpu: float | None, memory_bytes: int, num_processes: int, more: Record) -> Record:
+def sample(about: Record, cpu: float | None, memory_bytes: int | None, num_processes: int, more: Record) -> Record:
     """Make a `sample` record, taken now."""
     taken = {"cpu_percent": cpu, "memory_bytes": memory_bytes, "num_processes": num_processes}
     return {"type": "sample", "at": time.time(), **about, **taken, **more}

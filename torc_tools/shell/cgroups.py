@@ -10,11 +10,10 @@ from torc_tools.shell.trees import Sample
 
 _NANO, _MICRO = 1e9, 1e6
 _MEMORY = ("memory.stat", "memory.usage_in_bytes", "memory.current")
-_CPU = ("cpuacct.usage", "cpu.stat")
 
 
 class Cgroup:
-    """One control group with all below it."""
+    """One control group with all below it; what it does not know is 0 in its samples."""
 
     def __init__(self, path: str, mounts: str = "/proc/mounts") -> None:
         """Take its folder, or its name as /proc/PID/cgroup has it.
@@ -23,9 +22,10 @@ class Cgroup:
         """
         self.name, self._folders = _places(path, mounts)
         self._memory = next((folder for folder in self._folders if _has(folder, _MEMORY)), None)
-        self._cpu = next((folder for folder in self._folders if _has(folder, _CPU)), None)
+        self._cpu = next((folder for folder in self._folders if _cpu_s(folder) is not None), None)
         if self._memory is None and self._cpu is None:
             raise Failure(exits.NO_INPUT, f"not a control group with memory or CPU: '{path}'")
+        self.knows_cpu, self.knows_memory = self._cpu is not None, self._memory is not None
         self._home = self._memory or self._cpu or ""
         self.peak_bytes: int | None = None  # the kernel's, without the files cached when it was read
 
@@ -34,7 +34,7 @@ class Cgroup:
         pids = self._pids()
         if pids is None:
             return None
-        return Sample(self._cpu_s(), self._memory_bytes(), pids)
+        return Sample((self._cpu and _cpu_s(self._cpu)) or 0.0, self._memory_bytes(), pids)
 
     def _pids(self) -> int | None:
         count = 0
@@ -58,11 +58,14 @@ class Cgroup:
                 self.peak_bytes = max(self.peak_bytes or 0, own + shared, peak - max(0, cached))
         return own + shared
 
-    def _cpu_s(self) -> float:
-        nanoseconds = _number(f"{self._cpu}/cpuacct.usage")
-        if nanoseconds is not None:
-            return nanoseconds / _NANO
-        return _table(read(f"{self._cpu}/cpu.stat")).get(b"usage_usec", 0) / _MICRO
+
+def _cpu_s(folder: str) -> float | None:
+    """Give the CPU time; None where the folder does not say, as that of v1's `cpu` without cpuacct."""
+    nanoseconds = _number(f"{folder}/cpuacct.usage")
+    if nanoseconds is not None:
+        return nanoseconds / _NANO
+    microseconds = _table(read(f"{folder}/cpu.stat")).get(b"usage_usec")
+    return None if microseconds is None else microseconds / _MICRO
 
 
 def _places(path: str, mounts: str) -> tuple[str, list[str]]:
