@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from torc_tools import exits
+from torc_tools import exits, texts
 from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import stream
@@ -100,13 +100,13 @@ def test_whole_checks_every_record_but_the_frame() -> None:
 
 @given(st.text())
 def test_printable_text_has_no_control_characters_and_one_line(text: str) -> None:
-    shown = stream.printable(text)
+    shown = texts.visible(text)
     assert shown.isprintable()
     assert len(shown.splitlines()) <= 1
 
 
 def test_printable_shows_what_would_drive_a_terminal() -> None:
-    assert stream.printable("a\x1b[2Jb\nc") == "a\\x1b[2Jb\\nc"
+    assert texts.visible("a\x1b[2Jb\nc") == "a\\x1b[2Jb\\nc"
 
 
 SNIPPET = """

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from torc_tools.texts import visible
+
 _UNSAFE = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
 _VOID = frozenset({"br", "input", "meta", "line", "rect", "circle", "path", "col"})  # have no end tag, or need none
 
@@ -17,11 +19,6 @@ def escaped(value: object) -> Markup:
     if isinstance(value, Markup):
         return value
     return Markup(visible(str(value)).translate(_UNSAFE))
-
-
-def visible(text: str) -> str:
-    r"""Make control characters, and others that nobody sees, visible: ESC is \x1b."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def el(tag: str, *children: object, **attributes: Any) -> Markup:

@@ -6,9 +6,9 @@ from typing import Any
 
 from torc_tools import states
 from torc_tools.core import morning, morning_story, morning_words
-from torc_tools.core.markup import visible
 from torc_tools.core.morning import Attempt, Night
 from torc_tools.records import Record
+from torc_tools.texts import visible
 
 KINDS = (
     "completed",

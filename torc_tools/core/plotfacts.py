@@ -5,8 +5,8 @@ from typing import Any
 
 from torc_tools.core import tracks
 from torc_tools.core.plots_node import Machine
-from torc_tools.core.plotting import visible
 from torc_tools.core.tracks import Track
+from torc_tools.texts import visible
 
 _EXACT = 2**53  # up to here JavaScript has every integer
 

@@ -5,6 +5,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from torc_tools.texts import visible
+
 GIB, MIB = 2**30, 2**20
 COLOURS = (  # on white and on black, and for most eyes that see colours otherwise
     "#3f8fd2", "#e0762e", "#2fa36b", "#b25fc4", "#d64550", "#c39a1d", "#1fa2a8", "#8a6f5c", "#e377b0", "#7f8894",
@@ -33,11 +35,6 @@ def _typed(packed: "array[float]", kind: str) -> Figure:
     if _BIG_ENDIAN:
         packed.byteswap()
     return {"dtype": kind, "bdata": base64.b64encode(packed.tobytes()).decode()}
-
-
-def visible(text: str) -> str:
-    r"""Make characters visible that are none, or turn text around: ESC is '\x1b'."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def label(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from torc_tools.exits import DATA, Failure
 from torc_tools.records import Record, may, need
+from torc_tools.texts import visible
 
 LEAST_LEAD_S = 60  # Slurm may send a signal up to a minute early or late
 _LINE = 4000  # bytes of a value up to which sbatch surely reads a line whole
@@ -173,8 +174,8 @@ def script(record: Record, names: Names, place: Place, lead_s: float, worker: Se
     jobs = record.get("job_count")
     lines = [
         "#!/bin/bash",
-        f"# Workflow {names.workflow_id}: {_visible(names.workflow_name)}",
-        f"# Allocation {names.allocation_id}: group {_visible(record['group'])}, {share}"
+        f"# Workflow {names.workflow_id}: {visible(names.workflow_name)}",
+        f"# Allocation {names.allocation_id}: group {visible(record['group'])}, {share}"
         + (f", for {jobs} job{'s' * (jobs != 1)}" if jobs is not None else ""),
         "# torc-submit made this and adds --job-name, --comment and --dependency.",
     ]
@@ -277,7 +278,3 @@ def _line(key: str, value: str | None) -> str:
 
 def _word(key: str, value: str | None) -> str:
     return f"--{key}" if value is None else f"--{key}={value}"
-
-
-def _visible(text: str) -> str:
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

@@ -8,7 +8,8 @@ from torc_tools import exits
 from torc_tools.core import profiles_builtin
 from torc_tools.core.profiles import Profile
 from torc_tools.exits import Failure
-from torc_tools.shell import slurm, stream
+from torc_tools.shell import slurm
+from torc_tools.texts import visible
 
 LIVE = "slurm"  # names the cluster that answers here, whatever its name
 
@@ -92,6 +93,6 @@ def custom(profiles_file: str | None = None) -> list[Profile]:
         for problem in problems:
             line = spec.line_of(problem.path)
             at = f":{line}" if line else ""
-            lines.append(stream.printable(f"{spec.name}{at}: {shown(problem.path)}: {problem.text}"))
+            lines.append(visible(f"{spec.name}{at}: {shown(problem.path)}: {problem.text}"))
         raise Failure(exits.DATA, *lines)
     return found

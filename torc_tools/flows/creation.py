@@ -10,6 +10,7 @@ from torc_tools.core.plan import Plan
 from torc_tools.core.problems import Path, Problem, Problems, shown
 from torc_tools.exits import Failure
 from torc_tools.shell import insert, journal, specfile, store, stream
+from torc_tools.texts import visible
 
 
 def plan_file(file: str, *, max_jobs: int = planning.MAX_JOBS, monitoring: bool = True) -> Plan:
@@ -69,7 +70,7 @@ def _planned(spec: specfile.Spec, max_jobs: int, monitoring: bool) -> Plan:
 def _line(spec: specfile.Spec, problem: Problem) -> str:
     line = spec.line_of(problem.path)
     at = f":{line}" if line else ""
-    return stream.printable(f"{spec.name}{at}: {shown(problem.path)}: {problem.text}")
+    return visible(f"{spec.name}{at}: {shown(problem.path)}: {problem.text}")
 
 
 def _no_line(_path: Path) -> None:

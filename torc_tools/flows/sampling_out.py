@@ -15,6 +15,7 @@ from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import stream
 from torc_tools.shell.series import NodeSample, Series
+from torc_tools.texts import visible
 
 _FLUSH_S = 5.0
 _LONGEST_NAME = 200
@@ -94,7 +95,7 @@ def line(record: Record, form: str) -> bytes:
     """Give a record as a line of JSON, or as text for people; nothing where there is none for it."""
     if form == "json":
         return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)
-    return "".join(f"{stream.printable(part)}\n" for part in text(record)).encode(errors="backslashreplace")
+    return "".join(f"{visible(part)}\n" for part in text(record)).encode(errors="backslashreplace")
 
 
 def _write(file: IO[bytes], data: bytes) -> None:

@@ -12,6 +12,7 @@ from torc_tools import exits
 from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import stream
+from torc_tools.texts import visible
 
 FRAMES = ("begin", "end")
 
@@ -31,7 +32,7 @@ def emit(records: Iterable[Record], args: argparse.Namespace, columns: Sequence[
 
 def text(lines: Iterable[str]) -> None:
     """Write lines for a person on standard output, control characters made visible."""
-    stream.stdout().writelines(stream.printable(line).encode(errors="backslashreplace") + b"\n" for line in lines)
+    stream.stdout().writelines(visible(line).encode(errors="backslashreplace") + b"\n" for line in lines)
     stream.stdout().flush()
 
 
@@ -51,7 +52,7 @@ def raw(data: bytes) -> None:
     """Write bytes of a job's output as they are; on a terminal with control characters made visible."""
     if terminal():
         shown = data.decode(errors="backslashreplace")
-        data = "".join(c if c in "\n\t" else stream.printable(c) for c in shown).encode(errors="backslashreplace")
+        data = "".join(c if c in "\n\t" else visible(c) for c in shown).encode(errors="backslashreplace")
     stream.stdout().write(data)
     stream.stdout().flush()
 
@@ -190,7 +191,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, float):
         return f"{value:.3f}".rstrip("0").rstrip(".")
-    return stream.printable(value if isinstance(value, str) else orjson.dumps(value).decode())
+    return visible(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
 def _csv_lines(rows: list[Record], columns: Sequence[str]) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ import orjson
 
 from torc_tools import exits
 from torc_tools.exits import Failure
-from torc_tools.shell import stream
+from torc_tools.texts import visible
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pages")
 _HEAD = """<!doctype html>
@@ -51,7 +51,7 @@ def escaped(text: str) -> str:
     """Make a text of others fit for HTML, in attributes, too; control characters are made visible."""
     import html
 
-    return html.escape(stream.printable(text))
+    return html.escape(visible(text))
 
 
 def address(name: str) -> str:

@@ -17,6 +17,7 @@ import orjson
 from torc_tools import exits
 from torc_tools.exits import Failure
 from torc_tools.records import Record
+from torc_tools.texts import visible
 
 MOST_NESTED = 200  # brackets up to which a line cannot nest deeper than orjson writes
 
@@ -79,7 +80,7 @@ def whole(records: Iterable[Record], check: Callable[[Record], object] | None = 
                 check(record)
             kept.append(record)
     if stages:
-        raise Failure(exits.DATA, f"input ends before the end line of '{printable(stages[0])}': nothing was changed")
+        raise Failure(exits.DATA, f"input ends before the end line of '{visible(stages[0])}': nothing was changed")
     return kept
 
 
@@ -129,7 +130,7 @@ def complain(message: str) -> None:
 
 def _put(to: IO[str], message: str) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        to.write(printable(message) + "\n")
+        to.write(visible(message) + "\n")
         to.flush()
 
 
@@ -138,11 +139,6 @@ def say_record(line: bytes) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
         sys.stderr.buffer.write(line)
         sys.stderr.buffer.flush()
-
-
-def printable(text: str) -> str:
-    r"""Make control characters visible (ESC as \x1b), so that no job name can drive a terminal or break a line."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def run(main: Callable[[Sequence[str] | None], int], prog: str) -> None:

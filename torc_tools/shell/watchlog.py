@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from torc_tools.exits import Failure
 from torc_tools.shell import liveness, stream
+from torc_tools.texts import visible
 
 
 class WatchLog:
@@ -30,7 +31,7 @@ class WatchLog:
     def note(self, line: str) -> None:
         """Write one line to the log alone; a full disk costs the line and not the watch."""
         self._date()
-        self._write((stream.printable(line) + "\n").encode(errors="replace"))
+        self._write((visible(line) + "\n").encode(errors="replace"))
 
     def _date(self) -> None:
         if not self._dated:
