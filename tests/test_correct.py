@@ -1,4 +1,4 @@
-"""torc-correct on stores: the seed's object, the law on sharing, twice is once, bad input."""
+"""torc-correct on stores: the object of torc's reference, the law on sharing, twice is once, bad input."""
 
 import shutil
 import sqlite3
@@ -52,8 +52,8 @@ def filled(path: Path | str, requirements, jobs) -> Path | str:
 
 
 @pytest.fixture
-def seed_store(store_file: Path) -> Path:
-    """Give a store that holds the example of the seed."""
+def documented_store(store_file: Path) -> Path:
+    """Give a store that holds the example of torc's reference."""
     requirements = [(10, 8 * GIB, 3600, 1), (11, 32 * GIB, 4 * 3600, 1)]
     jobs = [
         (15, "train_model", 10, states.FAILED, 137, 600.0, 10_500_000_000, 80.0),
@@ -64,7 +64,7 @@ def seed_store(store_file: Path) -> Path:
     return store_file
 
 
-SEED = {
+DOCUMENTED = {
     "status": "success",
     "workflow_id": 1,
     "dry_run": False,
@@ -88,7 +88,7 @@ SEED = {
             "job_names": ["train_model"],
             "memory_adjusted": True,
             "original_memory": "8g",
-            "new_memory": "12g",  # the seed's 13g is of 10.5 GiB; its peak is 10.5e9 bytes
+            "new_memory": "12g",  # torc's 13g is of 10.5 GiB; its peak is 10.5e9 bytes
             "max_peak_memory_bytes": 10500000000,
             "runtime_adjusted": False,
         },
@@ -122,34 +122,34 @@ def record(output: bytes) -> dict:
     return found
 
 
-def test_the_object_is_that_of_the_seed_key_by_key(torc, seed_store) -> None:
+def test_the_object_is_that_of_torcs_reference_key_by_key(torc, documented_store) -> None:
     done = torc("correct", 1, "-f", "json")
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == orjson.dumps(SEED, option=orjson.OPT_INDENT_2) + b"\n"
-    assert requests(seed_store) == {
+    assert done.stdout == orjson.dumps(DOCUMENTED, option=orjson.OPT_INDENT_2) + b"\n"
+    assert requests(documented_store) == {
         15: (12 * GIB, 3600, 1), 20: (3 * GIB, 720, 1), 21: (3 * GIB, 720, 1),
     }  # fmt: skip
 
 
-def test_a_record_is_the_object_with_its_type(torc, seed_store) -> None:
+def test_a_record_is_the_object_with_its_type(torc, documented_store) -> None:
     found = record(torc("correct", 1).stdout)
-    assert found == {"type": "correction", **SEED}
+    assert found == {"type": "correction", **DOCUMENTED}
 
 
-def test_a_dry_run_says_the_same_and_changes_no_byte(torc, seed_store) -> None:
-    before = seed_store.read_bytes()
+def test_a_dry_run_says_the_same_and_changes_no_byte(torc, documented_store) -> None:
+    before = documented_store.read_bytes()
     done = torc("correct", 1, "-n", "-f", "json")
-    assert orjson.loads(done.stdout) == {**SEED, "dry_run": True}
-    assert seed_store.read_bytes() == before
+    assert orjson.loads(done.stdout) == {**DOCUMENTED, "dry_run": True}
+    assert documented_store.read_bytes() == before
 
 
-def test_nothing_falls_where_that_is_asked_for(torc, seed_store) -> None:
+def test_nothing_falls_where_that_is_asked_for(torc, documented_store) -> None:
     found = record(torc("correct", 1, "--no-downsize").stdout)
-    assert (found["no_downsize"], found["adjustments"]) == (True, SEED["adjustments"][:1])
-    assert requests(seed_store)[20] == (32 * GIB, 4 * 3600, 1)
+    assert (found["no_downsize"], found["adjustments"]) == (True, DOCUMENTED["adjustments"][:1])
+    assert requests(documented_store)[20] == (32 * GIB, 4 * 3600, 1)
 
 
-def test_factors_are_taken_and_shown(torc, seed_store) -> None:
+def test_factors_are_taken_and_shown(torc, documented_store) -> None:
     factors = ("--memory-multiplier", "1.5", "--cpu-multiplier", "2", "--runtime-multiplier", "1.125")
     found = record(torc("correct", 1, *factors).stdout)
     shown = [found[f"{what}_multiplier"] for what in ("memory", "cpu", "runtime")]
@@ -236,9 +236,9 @@ def test_once_all_have_run_with_what_they_were_given_what_is_left_falls(torc, st
     ]  # fmt: skip
 
 
-def test_the_journal_knows_every_change_and_its_reason(torc, seed_store) -> None:
+def test_the_journal_knows_every_change_and_its_reason(torc, documented_store) -> None:
     torc("correct", 1)
-    changes = execute(seed_store, "SELECT subject_id, command, why, before, after FROM change ORDER BY change_id")
+    changes = execute(documented_store, "SELECT subject_id, command, why, before, after FROM change ORDER BY change_id")
     assert [(row[0], row[1], orjson.loads(row[2])["cause"]) for row in changes] == [
         (10, "torc-apply", "oom"), (11, "torc-apply", "under_use"),
     ]  # fmt: skip
@@ -343,7 +343,7 @@ def test_a_table_is_for_people(torc, store_file) -> None:
     assert "8g -> 11g" in lines[9]
 
 
-def test_lines_can_be_chosen_and_made_into_others(torc, seed_store) -> None:
+def test_lines_can_be_chosen_and_made_into_others(torc, documented_store) -> None:
     chosen = torc("correct", 1, "-n", "--query", "adjustments[].new_memory").stdout
     assert orjson.loads(chosen) == ["12g", "3g"]
     nothing = torc("correct", 1, "-n", "-f", "json", "-e", "--where", "jobs_analyzed > `9`")
@@ -374,8 +374,8 @@ def test_lines_can_be_chosen_and_made_into_others(torc, seed_store) -> None:
         ((), 2, b"WORKFLOW"),
     ],
 )
-def test_bad_input_changes_nothing(torc, seed_store, words, status, said) -> None:
-    before = dump(seed_store)
+def test_bad_input_changes_nothing(torc, documented_store, words, status, said) -> None:
+    before = dump(documented_store)
     done = torc("correct", *words)
     assert (done.returncode, done.stdout, said in done.stderr, b"Traceback" in done.stderr) == (
         status,
@@ -383,7 +383,7 @@ def test_bad_input_changes_nothing(torc, seed_store, words, status, said) -> Non
         True,
         False,
     )
-    assert dump(seed_store) == before
+    assert dump(documented_store) == before
 
 
 # Properties, on random stores in memory.

@@ -61,7 +61,7 @@ def lines(torc: Any, *options: object) -> list[dict[str, Any]]:
     return found
 
 
-SEED = """{
+DOCUMENTED = """{
   "workflow_id": 1,
   "run_id": null,
   "total_results": 2,
@@ -80,9 +80,9 @@ SEED = """{
 """
 
 
-def test_json_is_what_the_seed_shows(torc: Any, work_dir: Path) -> None:
+def test_json_is_what_torcs_reference_shows(torc: Any, work_dir: Path) -> None:
     fill(row(2), row(15, peak_memory_bytes=21 * GIB // 2), names={15: "train_model"})
-    assert torc("report", "-f", "json", 1).stdout.decode() == SEED
+    assert torc("report", "-f", "json", 1).stdout.decode() == DOCUMENTED
 
 
 def test_json_of_failed_results_has_what_is_known_of_each(torc: Any, work_dir: Path) -> None:
@@ -241,7 +241,7 @@ def test_hostile_names_are_one_line_in_a_table_and_themselves_elsewhere(torc: An
     assert [line.count("<script>alert(*)</script>\\n") for line in usage.splitlines()[-2:]] == [1, 1]
 
 
-def test_csv_has_the_fields_of_the_seed(torc: Any, work_dir: Path) -> None:
+def test_csv_has_the_fields_of_torcs_reference(torc: Any, work_dir: Path) -> None:
     fill(row(1, peak_memory_bytes=9 * GIB))
     assert torc("report", "-f", "csv", 1).stdout.decode().splitlines() == [
         "job_id,job_name,resource_type,specified,peak_used,over_utilization",

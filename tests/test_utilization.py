@@ -40,7 +40,7 @@ FAILURES = [
     ("5", result(2 * GIB, code=137, minutes=48.0), {**KILLED, "runtime_utilization": "80.0%"}),
     ("6", result(2 * GIB, code=137, minutes=51.0), {**KILLED, "runtime_utilization": "85.0%"}),
     ("7", result(minutes=54.0), {"runtime_utilization": "90.0%"}),
-    # torc: likely_timeout; a program that left by itself was not ended for its time (the seed: "job was killed")
+    # torc: likely_timeout; a program that left by itself was not ended for its time (its page: "was killed")
     ("8", result(minutes=54.01), {"runtime_utilization": "90.0%"}),
     # torc: likely_timeout, sigxcpu_152; long before the end of the runtime 152 is another limit (ulimit -t, say)
     ("9", result(code=152, minutes=1.0), {"runtime_utilization": "1.7%"}),
@@ -59,7 +59,7 @@ FAILURES = [
     ("15", result(minutes=60.9), {"likely_runtime_violation": True, "runtime_utilization": "101.5%"}),
     ("15 killed", result(code=143, minutes=60.9),
      {**LATE, "likely_runtime_violation": True, "runtime_utilization": "101.5%"}),
-    # torc: +31.2%, it rounds halves to even; the seed shows this very case as +31.3%
+    # torc: +31.2%, it rounds halves to even; torc's reference shows this very case as +31.3%
     ("16", result(8 * GIB, peak=11_274_289_152, runtime=None), {**EXCEEDED, "memory_over_utilization": "+31.3%"}),
     ("17", result(2 * GIB, code=137, minutes=5.0, peak=0), {**KILLED, "runtime_utilization": "8.3%"}),
     ("18", result(3 * GIB // 2, peak=1_717_986_918, runtime=None),
@@ -86,7 +86,7 @@ FAILURES = [
 
 @pytest.mark.parametrize(("given", "flags"), [case[1:] for case in FAILURES], ids=[case[0] for case in FAILURES])
 def test_what_a_failed_result_is_said_to_have_failed_of(given, flags):
-    found = utilization.seed_failure(utilization.failure(given))
+    found = utilization.torc_failure(utilization.failure(given))
     assert {key: found[key] for key in flags} == flags
     always = {"job_id", "job_name", "return_code", "exec_time_minutes", "configured_memory", "configured_runtime",
               "configured_cpus"}  # fmt: skip
@@ -113,7 +113,7 @@ ROWS = [
     ("26", done(minutes=60.5), {}, []),
     ("26 asked for", done(minutes=60.5), {"least_percent": 0.5}, [("Runtime", "1h 0m 0s", "1h 0m 30s", "+0.8%")]),
     ("27", done(peak=10_500_000_000), {}, [("Memory", "8.00 GB", "9.78 GB", "+22.2%")]),
-    ("the seed's own", done(peak=21 * GIB // 2), {}, [("Memory", "8.00 GB", "10.50 GB", "+31.3%")]),
+    ("torc's own example", done(peak=21 * GIB // 2), {}, [("Memory", "8.00 GB", "10.50 GB", "+31.3%")]),
     ("28", done(peak=0, runtime=600, minutes=1.1 / 60), {"everything": True},
      [("Memory", "8.00 GB", "0.0 MB", "-100.0%"), ("Runtime", "10m 0s", "1.1s", "-99.8%")]),
     # torc: not listed, neither as over nor as within
@@ -131,7 +131,7 @@ ROWS = [
 @pytest.mark.parametrize(("given", "options", "rows"), [case[1:] for case in ROWS], ids=[case[0] for case in ROWS])
 def test_rows_of_a_completed_result(given, options, rows):
     found = list(utilization.violations(given, **options))
-    assert [tuple(utilization.seed_violation(each).values())[2:] for each in found] == rows
+    assert [tuple(utilization.torc_violation(each).values())[2:] for each in found] == rows
     assert all(each["is_over"] for each in found if not options.get("everything"))
 
 

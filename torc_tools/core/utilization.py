@@ -119,12 +119,12 @@ def failure(result: Record) -> Record:
     }
 
 
-def seed_violation(record: Record) -> Record:
+def torc_violation(record: Record) -> Record:
     """Give a `violation` as torc's JSON has it."""
     return {key: record[key] for key in VIOLATION}
 
 
-def seed_failure(record: Record) -> Record:
+def torc_failure(record: Record) -> Record:
     """Give a `resource_violation` as torc's JSON has it: flags that are false and facts not known are left out."""
     kept = {key: record[key] for key in _ALWAYS}
     return kept | {key: record[key] for key in _WHERE_SET if record[key] is not None and record[key] is not False}

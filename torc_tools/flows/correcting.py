@@ -58,7 +58,7 @@ def show(args: argparse.Namespace, prog: str, found: Record) -> int:
     rows = [row for each in kept for row in corrections.rows(each)]
     if args.format == "json":
         for each in kept:
-            stream.stdout().write(orjson.dumps(_seed(each), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+            stream.stdout().write(orjson.dumps(_as_torc(each), option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
         stream.stdout().flush()
     elif people:
         output.text(line for each in kept for line in corrections.lines(each))
@@ -69,7 +69,7 @@ def show(args: argparse.Namespace, prog: str, found: Record) -> int:
     return exits.EMPTY if args.exit_status and not kept else exits.OK
 
 
-def _seed(found: Record) -> Record:
+def _as_torc(found: Record) -> Record:
     return {key: value for key, value in found.items() if key != "type"}
 
 

@@ -39,10 +39,11 @@ def show(args: argparse.Namespace, prog: str, db: sqlite3.Connection) -> int:
     chosen = Chosen(db, args.workflow_id, args.run_id, failed=args.include_failed)
     found = _violations(args, chosen)
     if args.format == "json" and not args.query:
-        return _seed(args, chosen, found)
+        return _write_torc(args, chosen, found)
     if looking.for_people(args):
         return _for_people(args, chosen, found)
-    return output.emit(framed(prog, args.workflow_id, found), args, _CSV if args.include_failed else _CSV[1:7])
+    columns = _CSV if args.include_failed else utilization.VIOLATION
+    return output.emit(framed(prog, args.workflow_id, found), args, columns)
 
 
 def _violations(args: argparse.Namespace, chosen: Chosen) -> Iterator[Record]:
@@ -54,14 +55,14 @@ def _violations(args: argparse.Namespace, chosen: Chosen) -> Iterator[Record]:
             yield utilization.failure(result)
 
 
-def _seed(args: argparse.Namespace, chosen: Chosen, found: Iterable[Record]) -> int:
+def _write_torc(args: argparse.Namespace, chosen: Chosen, found: Iterable[Record]) -> int:
     """Write the one object that torc writes; rows are held as the text that they become."""
     over, texts = 0, {"violation": bytearray(), "resource_violation": bytearray()}
     counts = dict.fromkeys(texts, 0)
     for record in output.where(found, args.where):
         kind = record["type"]
         over += kind == "violation" and record["is_over"]
-        shown = utilization.seed_violation(record) if kind == "violation" else utilization.seed_failure(record)
+        shown = utilization.torc_violation(record) if kind == "violation" else utilization.torc_failure(record)
         texts[kind] += b"," * (counts[kind] > 0) + _indented(b"\n" + orjson.dumps(shown, option=orjson.OPT_INDENT_2), 4)
         counts[kind] += 1
     report = {"workflow_id": args.workflow_id, "run_id": args.run_id, "total_results": chosen.total()}
