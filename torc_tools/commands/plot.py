@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     found = plotting.collect(args.file, args.job_ids)
     if not found.members and not found.machines:
-        stream.say(f"{PROG}: no samples: nothing to plot")
+        how = "torc-sample keeps them with --db or --follow, a job with granularity: time_series"
+        stream.say(f"{PROG}: no samples, nothing to plot ({how})")
         return exits.OK
     for path in plotting.write(found, Wanted(args.output_dir, args.prefix, args.format, args.js)):
         output.text([path])
