@@ -90,7 +90,7 @@ def test_a_share_is_never_rounded_to_none_or_all() -> None:
 
 def test_cpus_that_were_used_are_never_none() -> None:
     assert [morning_words.cpus(each) for each in (None, 0.0, 0.002, 0.48, 1.0, 15.678)] == [
-        "no limit", "0", "under 0.01", "0.48", "1", "15.68",
+        "no limit", "under 0.01", "under 0.01", "0.48", "1", "15.68",
     ]  # fmt: skip
 
 
@@ -289,6 +289,12 @@ def test_usage_is_that_of_jobs_that_completed() -> None:
     assert [row.memory.at(percent) for percent in (50, 95, 100)] == [11 * MIB, 20 * MIB, 21 * MIB]
     assert row.cpu.values[0] == 0.8
     assert (row.memory.fits, row.time.fits) == (None, None)  # one failed: it may be the one that needs it all
+
+
+def test_what_was_too_little_says_what_would_fit() -> None:
+    (row,) = morning_usage.rows(night([job(1)], [attempt(1, peak_memory_bytes=3 * 1024 * MIB)]))
+    assert row.memory.asked is not None
+    assert row.memory.fits == 4 * 1024 * MIB > row.memory.asked
 
 
 def test_what_would_fit_is_what_the_usage_report_says(torc: Torc, work_dir: Path) -> None:

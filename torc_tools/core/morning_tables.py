@@ -55,7 +55,7 @@ def usage(night: Night) -> Markup | None:
     rest = el("p", f"And {more:,} more: torc-report{store} --usage {workflow_id}", class_="note") if more > 0 else None
     note = "Each stroke is a job that completed, the frame what it asks for; CPUs are those in use on average."
     if any(use.fits is not None for row in found for use in (row.memory, row.time)):
-        note += f" What is far too large is cut by: torc-correct{store} {workflow_id}"
+        note += f" What is too small, or far too large, is corrected by: torc-correct{store} {workflow_id}"
     return parts.section("usage", "Asked for and used", table, rest, note=note)
 
 

@@ -15,7 +15,7 @@ class Use(NamedTuple):
 
     asked: float | None  # None: no limit
     values: Sequence[float]  # sorted; those that were measured
-    fits: float | None = None  # what would have been enough, where that is less than was asked for
+    fits: float | None = None  # what would have been enough, where that is not what was asked for
 
     def at(self, percent: int) -> float | None:
         """Give the value that so many percent of the attempts do not exceed: the nearest rank, a value that was."""
@@ -73,7 +73,7 @@ def _row(night: Night, row: int | None, job_ids: Sequence[int], origins: dict[in
 
 
 def _fits(asked: Record, good: Sequence[Attempt], *, failed: bool) -> tuple[float | None, float | None]:
-    """Give the memory and the time that would have been enough, as torc-report --usage has them, where that is less."""
+    """Give the memory and the time that would have been enough, as torc-report --usage has it, where not asked."""
     used = [
         demand.Used(
             each.job_id,
@@ -89,11 +89,11 @@ def _fits(asked: Record, good: Sequence[Attempt], *, failed: bool) -> tuple[floa
     ]
     given = demand.Asked(asked.get("memory_bytes"), None, asked.get("runtime_s"))
     found = demand.usage(given, used, failed=failed)
-    return _less(found["fitting_memory_bytes"], given.memory), _less(found["fitting_runtime_s"], given.time)
+    return _other(found["fitting_memory_bytes"], given.memory), _other(found["fitting_runtime_s"], given.time)
 
 
-def _less(fits: int | None, asked: int | None) -> int | None:
-    return fits if fits is not None and asked is not None and fits < asked else None
+def _other(fits: int | None, asked: int | None) -> int | None:
+    return fits if fits is not None and asked is not None and fits != asked else None
 
 
 def _cpus(attempt: Attempt) -> float | None:

@@ -91,10 +91,10 @@ def work(core_s: float) -> str:
 
 
 def cpus(number: float | None) -> str:
-    """Write CPUs: '1', '0.48'; what is there is never 0, and None is 'no limit'."""
+    """Write CPUs: '1', '0.48'; an average is never 0, and None is 'no limit'."""
     if number is None:
         return "no limit"
-    return "under 0.01" if 0 < number < 0.005 else f"{number:.2f}".rstrip("0").rstrip(".")
+    return "under 0.01" if number < 0.005 else f"{number:.2f}".rstrip("0").rstrip(".")
 
 
 def share(part: float, whole: float) -> str:
