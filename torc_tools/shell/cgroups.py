@@ -10,6 +10,7 @@ from torc_tools.shell.trees import Sample
 
 _NANO, _MICRO = 1e9, 1e6
 _MEMORY = ("memory.stat", "memory.usage_in_bytes", "memory.current")
+_PEAKS = ("memory.peak", "memory.max_usage_in_bytes")
 
 
 class Cgroup:
@@ -22,7 +23,7 @@ class Cgroup:
         """
         self.name, self._folders = _places(path, mounts)
         self._memory = next((folder for folder in self._folders if _has(folder, _MEMORY)), None)
-        self._cpu = next((folder for folder in self._folders if _cpu_s(folder) is not None), None)
+        self._cpu = next((folder for folder in self._folders if cpu_seconds(folder) is not None), None)
         if self._memory is None and self._cpu is None:
             raise Failure(exits.NO_INPUT, f"not a control group with memory or CPU: '{path}'")
         self.knows_cpu, self.knows_memory = self._cpu is not None, self._memory is not None
@@ -34,7 +35,7 @@ class Cgroup:
         pids = self._pids()
         if pids is None:
             return None
-        return Sample((self._cpu and _cpu_s(self._cpu)) or 0.0, self._memory_bytes(), pids)
+        return Sample((self._cpu and cpu_seconds(self._cpu)) or 0.0, self._memory_bytes(), pids)
 
     def _pids(self) -> int | None:
         count = 0
@@ -46,22 +47,28 @@ class Cgroup:
     def _memory_bytes(self) -> int:
         if self._memory is None:
             return 0
-        found = _table(read(f"{self._memory}/memory.stat"))
-        shared = found.get(b"total_shmem", found.get(b"shmem", 0))
-        cached = found.get(b"total_cache", found.get(b"file", 0)) - shared
-        own = found.get(b"total_rss", found.get(b"anon"))
-        if own is None:
-            own, shared = _number(f"{self._memory}/memory.usage_in_bytes") or 0, 0
-        for name in ("memory.peak", "memory.max_usage_in_bytes"):
-            peak = _number(f"{self._memory}/{name}")
-            if peak is not None:
-                self.peak_bytes = max(self.peak_bytes or 0, own + shared, peak - max(0, cached))
-        return own + shared
+        now, peak = memory_bytes(self._memory)
+        if now is None:
+            now = number(f"{self._memory}/memory.usage_in_bytes") or 0
+        if peak is not None:
+            self.peak_bytes = max(self.peak_bytes or 0, now, peak)
+        return now
 
 
-def _cpu_s(folder: str) -> float | None:
+def memory_bytes(folder: str) -> tuple[int | None, int | None]:
+    """Give the memory that is not a file's cache, and the kernel's peak without what is cached now; None: not told."""
+    found = _table(read(f"{folder}/memory.stat"))
+    shared = found.get(b"total_shmem", found.get(b"shmem", 0))
+    cached = max(0, found.get(b"total_cache", found.get(b"file", 0)) - shared)
+    own = found.get(b"total_rss", found.get(b"anon"))
+    peaks = (number(f"{folder}/{name}") for name in _PEAKS)
+    peak = max((peak for peak in peaks if peak is not None), default=None)
+    return None if own is None else own + shared, None if peak is None else peak - cached
+
+
+def cpu_seconds(folder: str) -> float | None:
     """Give the CPU time; None where the folder does not say, as that of v1's `cpu` without cpuacct."""
-    nanoseconds = _number(f"{folder}/cpuacct.usage")
+    nanoseconds = number(f"{folder}/cpuacct.usage")
     if nanoseconds is not None:
         return nanoseconds / _NANO
     microseconds = _table(read(f"{folder}/cpu.stat")).get(b"usage_usec")
@@ -105,7 +112,8 @@ def _is_folder(path: str) -> bool:
         return False
 
 
-def _number(path: str) -> int | None:
+def number(path: str) -> int | None:
+    """Give the number that a file of the kernel holds; None where it holds none, or is not there."""
     text = read(path).strip()
     return int(text) if text.isdigit() else None
 

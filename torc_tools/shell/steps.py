@@ -10,7 +10,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 
-from torc_tools.shell import launch, procs, trees
+from torc_tools.shell import cgroups, launch, procs, trees
 from torc_tools.shell.census import Census
 
 _SPARE_S = 0.2  # between two passes over /proc, and
@@ -109,7 +109,7 @@ class StepTree(trees.Tree):
         if not self.found:
             return []
         if self._procs is not None:
-            return [int(pid) for pid in _read(f"{self._procs}/cgroup.procs").split()]
+            return [int(pid) for pid in procs.read(f"{self._procs}/cgroup.procs").split()]
         return procs.descendants(sorted(self.orphans))
 
     def look(self) -> None:
@@ -119,7 +119,7 @@ class StepTree(trees.Tree):
         if self._memory is None or self._cpu is None:
             super().look()
         else:
-            size, cpu_s = self._memory_now(), self._cpu_now()
+            size, cpu_s = self._memory_now(self._memory), cgroups.cpu_seconds(self._cpu)
             self.alive = 0 if size is None or cpu_s is None else len(self.members())
             self.resident, self.cpu_s = size or 0, self.cpu_s if cpu_s is None else cpu_s
         if self.alive:
@@ -133,7 +133,7 @@ class StepTree(trees.Tree):
 
     def proportional_bytes(self) -> int:
         """Give the memory of the step now, shared pages counted once."""
-        size = None if self._memory is None else self._memory_now()
+        size = None if self._memory is None else self._memory_now(self._memory)
         return super().proportional_bytes() if size is None else size
 
     def signal(self, number: int) -> None:
@@ -149,13 +149,13 @@ class StepTree(trees.Tree):
     def limited(self) -> bool:
         """Say whether the kernel holds the step's memory."""
         for name in ("memory.limit_in_bytes", "memory.max"):
-            text = _read(f"{self._memory}/{name}").strip() if self._memory else b""
-            if text.isdigit() and int(text) < _NO_LIMIT:
+            limit = cgroups.number(f"{self._memory}/{name}") if self._memory else None
+            if limit is not None and limit < _NO_LIMIT:
                 return True
         return False
 
     def _find_cgroups(self, pid: int) -> None:
-        for line in _read(f"/proc/{pid}/cgroup").splitlines():
+        for line in procs.read(f"/proc/{pid}/cgroup").splitlines():
             _, names, path = line.split(b":", 2)
             step = _STEP.match(path)
             if step is None:
@@ -167,24 +167,12 @@ class StepTree(trees.Tree):
             if (b"cpuacct" in names.split(b",") or not names) and os.path.exists(folder):
                 self._cpu = folder
 
-    def _memory_now(self) -> int | None:
+    def _memory_now(self, folder: str) -> int | None:
         """Give the memory that is not a file's cache; note the peak."""
-        stat = dict(line.split(maxsplit=1) for line in _read(f"{self._memory}/memory.stat").splitlines())
-        shared = int(stat.get(b"total_shmem", stat.get(b"shmem", 0)))
-        cache = int(stat.get(b"total_cache", stat.get(b"file", 0))) - shared
-        used = stat.get(b"total_rss", stat.get(b"anon"))
-        for name in ("memory.max_usage_in_bytes", "memory.peak"):
-            text = _read(f"{self._memory}/{name}").strip()
-            if text.isdigit():
-                self.peak_bytes = max(self.peak_bytes or 0, int(text) - max(0, cache))
-        return None if used is None else int(used) + shared
-
-    def _cpu_now(self) -> float | None:
-        text = _read(f"{self._cpu}/cpuacct.usage").strip() if self._cpu else b""
-        if text.isdigit():
-            return int(text) / 1e9
-        usage = re.match(rb"usage_usec (\d+)", _read(f"{self._cpu}/cpu.stat")) if self._cpu else None
-        return int(usage[1]) / 1e6 if usage else None
+        used, peak = cgroups.memory_bytes(folder)
+        if peak is not None:
+            self.peak_bytes = max(self.peak_bytes or 0, peak)
+        return used
 
 
 class Finder:
@@ -229,11 +217,3 @@ def _of_srun(pid: int, srun: int) -> bool:
         return os.getsid(pid) == srun
     except OSError:
         return True
-
-
-def _read(path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
