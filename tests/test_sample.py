@@ -115,7 +115,7 @@ def test_what_is_gone_has_nothing() -> None:
     with subprocess.Popen(["true"]) as process:
         process.wait()
     pid = process.pid
-    assert (procs.resident_bytes(pid), procs.cpu_seconds(pid), procs.high_water_bytes(pid)) == (0, 0.0, 0)
+    assert (procs.resident_bytes(pid), procs.cpu_seconds(pid), procs.resident_and_high_bytes(pid)) == (0, 0.0, (0, 0))
     assert (procs.children(pid), liveness.start_ticks(pid), procs.proportional_bytes(pid)) == ([], None, None)
     assert procs.environment(pid) == [b""]
 

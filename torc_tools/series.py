@@ -16,7 +16,7 @@ class Request(NamedTuple):
 
 
 class Series(NamedTuple):
-    """One attempt of a job: four columns of the same length, in order of time; nan is what is not known."""
+    """One attempt of a job: columns of the same length, in order of time; nan is what is not known."""
 
     job_id: int
     job_name: str

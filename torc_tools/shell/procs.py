@@ -136,13 +136,6 @@ def pids() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
-def high_water_bytes(pid: int) -> int:
-    """Give the most resident memory a process ever had since it was exec'd; 0 where that is not known."""
-    text = read(f"/proc/{pid}/status")
-    at = text.find(b"\nVmHWM:")
-    return int(text[at + 7 : text.index(b"kB", at)]) << 10 if at >= 0 else 0
-
-
 def cpu_seconds(pid: int) -> float:
     """Give the CPU time of a process and of its children that it has waited for."""
     if not PROC:

@@ -38,10 +38,20 @@ def hostname(path: str) -> str:
     return match[1] if match else ""
 
 
+def holds_others(path: str) -> bool:
+    """Say whether a database is there that has tables, and none of samples: the store, or somebody's own."""
+    try:
+        with sqlitefile.reader(path) as db:
+            names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    except Failure:
+        return False
+    return bool(names) and not names & {JOBS, NODE}
+
+
 def read(path: str, job_ids: Collection[int] | None = None) -> Iterator[Series]:
     """Give the series of every attempt in a database, or of these jobs, in order of job and attempt.
 
-    32 bytes of memory for a row. Raises Failure(66) where there is no such file, Failure(65) where it holds no samples.
+    48 bytes of memory for a row. Raises Failure(66) where there is no such file, Failure(65) where it holds no samples.
     """
     with sqlitefile.reader(path) as db:
         there = _tables(db, path)
