@@ -108,7 +108,7 @@ def watch(
 
     SIGINT, SIGTERM and SIGUSR1 end it in good order, and are noted in `heard`. Each sample is given to `take`, too.
     """
-    with _Waiting(getattr(meter, "pid", None), heard) as waiting:
+    with _Waiting(meter.pid, heard) as waiting:
         due, made = time.monotonic(), 0
         while (record := meter.look()) is not None:
             take(record)

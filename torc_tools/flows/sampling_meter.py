@@ -28,6 +28,10 @@ class Meter(Protocol):
 
     name: str  # what it is called in a database
 
+    @property
+    def pid(self) -> int | None:
+        """Give the process whose end is the end, if it is one."""
+
     def look(self) -> Record | None:
         """Give a `sample` record; None where it is gone."""
 
@@ -156,6 +160,8 @@ class PidMeter:
 class CgroupMeter:
     """A control group."""
 
+    pid = None
+
     def __init__(self, path: str, environ: Mapping[str, str]) -> None:
         """Take its folder or name. Raises Failure(66)."""
         self._cgroup = Cgroup(path)
@@ -197,6 +203,8 @@ class CgroupMeter:
 
 class NodeMeter:
     """The machine."""
+
+    pid = None
 
     def __init__(self) -> None:
         """Begin."""
