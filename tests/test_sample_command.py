@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Torc, command, said
+from prepared import prepare
 from test_samples import HOSTILE
 from waiting import until
 
@@ -137,6 +138,14 @@ def test_a_full_disk_costs_no_command(torc: Torc, work_dir: Path, where: str, co
     assert (work_dir / "done").exists()
     assert done.returncode == status
     assert len([text for text in said(done) if text.startswith("torc-sample: cannot ")]) == 1
+
+
+def test_a_database_of_another_is_left_alone(torc: Torc, work_dir: Path) -> None:
+    prepare(work_dir)
+    before = (work_dir / "torc.db").read_bytes()
+    done = torc("torc-sample", "--db", "torc.db", "--", "touch", "ran")
+    assert (done.returncode, said(done)) == (65, ["torc-sample: not a database of samples: 'torc.db' has other tables"])
+    assert ((work_dir / "torc.db").read_bytes(), os.path.exists("ran")) == (before, False)
 
 
 @pytest.mark.parametrize("options", [("--db", "."), ("--db", "/dev/full"), ("--db", "rubbish"), ("-o", "no/such/x")])

@@ -13,7 +13,7 @@ from torc_tools import exits
 from torc_tools.core.usage_text import text
 from torc_tools.exits import Failure
 from torc_tools.records import Record
-from torc_tools.shell import stream
+from torc_tools.shell import samples, stream
 from torc_tools.shell.series import NodeSample, Series
 from torc_tools.texts import visible
 
@@ -27,7 +27,9 @@ class Keeper:
     """Keeps samples in a database. Each run is a job of its own there, unless we run inside a job."""
 
     def __init__(self, path: str, name: str) -> None:
-        """Take the file, made where it is missing, and what the job is called. Raises Failure(74)."""
+        """Take the file, made where it is missing, and what the job is called. Raises Failure(74), 65 where it is another's."""
+        if samples.holds_others(path):
+            raise Failure(exits.DATA, f"not a database of samples: '{path}' has other tables")
         self._series = Series(os.path.abspath(path))
         self._path, self._name, self._flushed = path, name, -_FLUSH_S
         self._attempt: tuple[int, int] | None = None

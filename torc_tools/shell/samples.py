@@ -45,7 +45,7 @@ def holds_others(path: str) -> bool:
             names = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     except Failure:
         return False
-    return bool(names) and not names & {JOBS, NODE}
+    return bool(names) and not names & {JOBS, NODE, _SUMMARY}
 
 
 def read(path: str, job_ids: Collection[int] | None = None) -> Iterator[Series]:
