@@ -27,7 +27,7 @@ class Keeper:
     """Keeps samples in a database. Each run is a job of its own there, unless we run inside a job."""
 
     def __init__(self, path: str, name: str) -> None:
-        """Take the file, made where it is missing, and what the job is called. Raises Failure(74), 65 where it is another's."""
+        """Take the file, made where it is missing, and what the job is called. Raises Failure(74, 65)."""
         if samples.holds_others(path):
             raise Failure(exits.DATA, f"not a database of samples: '{path}' has other tables")
         self._series = Series(os.path.abspath(path))
