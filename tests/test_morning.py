@@ -22,6 +22,9 @@ from torc_tools.core import (
     morning_charts,
     morning_data,
     morning_failures,
+    morning_headline,
+    morning_hours,
+    morning_left,
     morning_page,
     morning_story,
     morning_usage,
@@ -118,17 +121,17 @@ def test_fates_and_the_headline() -> None:
     jobs = [job(1), job(2), job(3, FAILED), job(4, CANCELED), job(5, states.DISABLED)]
     made = night(jobs, [attempt(1), bad(2), attempt(2, 2, started_at=1020.0), bad(3), bad(3, 2)])
     assert [made.fates[each.job_id] for each in jobs] == ["completed", "cured", "failed", "canceled", "disabled"]
-    said = morning.headline(made)
+    said = morning_headline.headline(made)
     assert said.text == "2 of 5 jobs completed, 1 failed and 1 could not run."
     assert "2 jobs failed on the way; 1 round of recovery cured 1 of them." in said.more
 
 
 def test_headlines_of_other_nights() -> None:
-    assert morning.headline(night([job(1), job(2)], [attempt(1), attempt(2)])).text == "All 2 jobs completed."
+    assert morning_headline.headline(night([job(1), job(2)], [attempt(1), attempt(2)])).text == "All 2 jobs completed."
     running = night([job(1), job(2, states.RUNNING), job(3, BLOCKED)], [attempt(1)])
-    assert morning.headline(running).text == "1 of 3 jobs completed, 1 running and 1 waiting."
-    assert morning.headline(night([job(1, states.READY)], [])).more == "Nothing has run yet."
-    assert morning.headline(night([], [])).text == "There are no jobs."
+    assert morning_headline.headline(running).text == "1 of 3 jobs completed, 1 running and 1 waiting."
+    assert morning_headline.headline(night([job(1, states.READY)], [])).more == "Nothing has run yet."
+    assert morning_headline.headline(night([], [])).text == "There are no jobs."
 
 
 def test_hours_say_what_was_lost_and_what_a_recovery_kept() -> None:
@@ -139,20 +142,20 @@ def test_hours_say_what_was_lost_and_what_a_recovery_kept() -> None:
         attempt(3, exec_time_s=7.0),  # completed, and done again
         attempt(3, 2, exec_time_s=9.0, started_at=1200.0),
     ]
-    found = morning.hours(night([job(1), job(2), job(3)], attempts))
+    found = morning_hours.hours(night([job(1), job(2), job(3)], attempts))
     assert (found.useful, dict(found.lost), found.kept) == (469.0, {"oom": 50.0, "redone": 7.0}, 400.0)
     assert (found.lost_attempts, found.idle_s) == (2, 50.0)
 
 
 def test_what_slurm_held_is_told_beside_what_jobs_used() -> None:
     made = night([job(1)], [attempt(1, exec_time_s=30.0, num_cpus=2)], allocations=[(900.0, 960.0, 4)])
-    assert morning.hours(made).held == 240.0
+    assert morning_hours.hours(made).held == 240.0
     assert "Slurm held 4 core-minutes for it, of which jobs used 25 %." in morning_page.body(made)
 
 
 def test_an_attempt_without_times_costs_nothing_and_is_drawn_nowhere() -> None:
     made = night([job(1)], [attempt(1, started_at=None, exec_time_s=None, ended_at=None)])
-    assert morning.hours(made).all_s == 0
+    assert morning_hours.hours(made).all_s == 0
     assert morning_data.data(made)["attempts"]["lane"] == [-1]
     assert "<canvas" not in morning_page.body(made)
 
@@ -175,7 +178,7 @@ def test_causes_name_what_was_done_and_what_logs_say() -> None:
 
 
 def lines(made: morning.Night) -> list[list[str]]:
-    return [[command.line for command in group.commands] for group in morning_failures.left(made)]
+    return [[command.line for command in group.commands] for group in morning_left.left(made)]
 
 
 def test_what_is_left_comes_with_the_command_for_it() -> None:
@@ -189,7 +192,7 @@ def test_what_is_left_comes_with_the_command_for_it() -> None:
     made = night(
         jobs, [bad(1), bad(2), bad(3)], adjustments=adjustments, edges=[(4, 1), (5, 4)], options=" --store 'a b.db'"
     )
-    memory, unknown = morning_failures.left(made)
+    memory, unknown = morning_left.left(made)
     assert memory.reason == "not recovered yet; they would get up to 1 GB of memory"
     assert list(unknown.waiting) == [4, 5]
     assert lines(made) == [
@@ -215,7 +218,7 @@ def test_the_limits_of_the_last_watch_are_what_is_overridden() -> None:
     ]
     jobs = [job(each, FAILED) for each in (1, 2, 3)]
     made = night(jobs, [bad(1), bad(2), bad(3)], adjustments=adjustments, watched={"capped": capped})
-    held, grown = morning_failures.left(made)
+    held, grown = morning_left.left(made)
     assert (held.job_ids, held.reason) == ([1, 2], "at cap: memory 100m may not grow")
     assert held.commands[1].line == "torc-recover --max-memory 1g 7"
     assert grown.job_ids == [3]

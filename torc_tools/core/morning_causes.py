@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
-from torc_tools.core import morning, morning_failures, morning_words
+from torc_tools.core import morning, morning_failures, morning_left, morning_words
 from torc_tools.core import morning_parts as parts
 from torc_tools.core.markup import Markup, el
 from torc_tools.core.morning import Night
-from torc_tools.core.morning_failures import Cause, Command, Left
+from torc_tools.core.morning_failures import Cause
+from torc_tools.core.morning_left import Command, Left
 
 _ENDS = {  # how the last torc-watch ended -> what that says about what is left
     "retries": "torc-watch made all the recoveries that it was allowed to.",
@@ -16,7 +17,7 @@ _ENDS = {  # how the last torc-watch ended -> what that says about what is left
 
 def left(night: Night) -> Markup | None:
     """Say what is left, and what goes on with it; None where nothing is."""
-    found = morning_failures.left(night)
+    found = morning_left.left(night)
     reasons = [each["text"] for each in night.facts.summary["reasons"]]
     if not found and not reasons:
         return None

@@ -10,14 +10,8 @@ from torc_tools.core.morning import Attempt, Night
 from torc_tools.records import Record
 from torc_tools.texts import visible
 
-KINDS = (
-    "completed",
-    "memory",
-    "time",
-    "place",
-    "other",
-    "canceled",
-)  # of ends, as the drawing and its legend have them
+# of ends, as the drawing and its legend have them
+KINDS = ("completed", "memory", "time", "place", "other", "canceled")
 
 
 def data(night: Night) -> Record:

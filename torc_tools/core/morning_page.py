@@ -2,9 +2,19 @@
 
 import re
 
-from torc_tools.core import morning, morning_causes, morning_charts, morning_tables, morning_telling, morning_words
+from torc_tools.core import (
+    morning,
+    morning_causes,
+    morning_charts,
+    morning_headline,
+    morning_hours,
+    morning_tables,
+    morning_telling,
+    morning_words,
+)
 from torc_tools.core.markup import Markup, el, escaped, joined
-from torc_tools.core.morning import Hours, Night
+from torc_tools.core.morning import Night
+from torc_tools.core.morning_hours import Hours
 
 FATES = {  # fate -> what the page calls it
     morning.OK: "completed",
@@ -25,7 +35,7 @@ def title(night: Night) -> str:
 
 def body(night: Night) -> Markup:
     """Give all that stands on the page before its script."""
-    hours = morning.hours(night)
+    hours = morning_hours.hours(night)
     return joined(
         (
             _header(night),
@@ -46,7 +56,7 @@ def body(night: Night) -> Markup:
 
 
 def _header(night: Night) -> Markup:
-    said = morning.headline(night)
+    said = morning_headline.headline(night)
     workflow = night.facts.workflow
     shares = [(fate, FATES[fate], night.counts[fate]) for fate in morning.FATES]
     return el(

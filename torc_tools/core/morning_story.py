@@ -1,5 +1,6 @@
 """The night in order: each run of the workflow, and between them what was changed, by which command, and for whom."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -81,8 +82,6 @@ def _allocation(change: Record) -> str:
 
 def _together(before: float, after: float, starts: Sequence[float]) -> bool:
     """Say whether two changes are told as one: little time between them, in which no job started."""
-    from bisect import bisect_left
-
     return after - before < APART_S and bisect_left(starts, before) == bisect_left(starts, after)
 
 
@@ -142,9 +141,7 @@ def _resized(changes: Sequence[Record], sizes: _Sizes) -> list[Item]:
     return [Item(text, job_ids) for text, job_ids in found.items()]
 
 
-_FORMS: dict[
-    str, tuple[str, Callable[[Any], str]]
-] = {  # column of a requirement -> its name, how its values are written
+_FORMS: dict[str, tuple[str, Callable[[Any], str]]] = {  # column of a requirement -> its name, how it is written
     "memory_bytes": ("memory", morning_words.size),
     "runtime_s": ("time", morning_words.span),
     "num_cpus": ("CPUs", str),

@@ -3,8 +3,9 @@
 from torc_tools.core import morning_charts, morning_usage, morning_words
 from torc_tools.core import morning_parts as parts
 from torc_tools.core.markup import Markup, el
-from torc_tools.core.morning import Hours, Night
+from torc_tools.core.morning import Night
 from torc_tools.core.morning_charts import Write
+from torc_tools.core.morning_hours import Hours
 from torc_tools.core.morning_usage import Row, Use
 
 

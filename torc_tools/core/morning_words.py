@@ -28,7 +28,8 @@ KINDS = {  # cause -> the kind of end that the page gives a colour
     "oom": "memory",
     "timeout": "time",
     **dict.fromkeys(("allocation_end", "node_fail", "preempted", "interrupted", "deadline"), "place"),
-    **dict.fromkeys(("launch_fail", "orphan"), "place"),
+    "launch_fail": "place",
+    "orphan": "place",
     "canceled": "canceled",
 }
 
