@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import Torc, command, script
 from slurmtexts import squeue, waiting
-from test_work import Events, config, ends, job, parse, text, workflow
+from test_work import PYTHON, Events, config, ends, job, parse, text, workflow
 from waiting import until
 
 from torc_tools.core import steps
@@ -274,6 +274,16 @@ def test_out_of_memory_counts_whatever_the_script_returned(fake: Fake) -> None:
     (fake.folder / "after").write_text('echo "srun: error: n1: task 0: Out Of Memory" >&2; exit 1')
     events = fake.work(flow(fake, config=config(oom_exit_code=99)), job(1, "true"))
     assert fate(events, "status", "return_code", "reason") == [("failed", 99, "memory_limit")]
+
+
+@pytest.mark.parametrize("monitored", [True, False])
+def test_the_worker_holds_each_step_to_its_memory_where_slurm_does_not(fake: Fake, *, monitored: bool) -> None:
+    (fake.folder / "before").write_text("trap : TERM\n")  # as srun does, wait for the step
+    hog = f"""exec {PYTHON} -c 'import signal; x = bytearray(150 << 20); signal.pause()'"""
+    lines = [job(n, hog, memory_bytes=100 * MIB, runtime_s=30) for n in (1, 2, 3)]
+    monitor = {"resource_monitor": {"enabled": monitored}}
+    found = fate(fake.work(flow(fake, config={**config(), **monitor}), *lines), "status", "reason", "return_code")
+    assert found == [("failed", "memory_limit", 137)] * 3
 
 
 def test_srun_that_is_not_there_means_direct(fake: Fake) -> None:

@@ -57,6 +57,7 @@ class StepAttempt(Attempt):
         self._words = srun.Words()
         self._said = steps.said("")
         self._bytes, self.limit = self.limit, None  # Slurm holds it, where it can
+        self._unsure = True  # whether Slurm can
         self._ended_after: float | None = None
         self._warned_for: str | None = None
         self._note = endnotes.path(desk.output_dir, job["workflow_id"], (job["job_id"], job["run_id"], attempt_id))
@@ -120,8 +121,8 @@ class StepAttempt(Attempt):
 
     def _find(self) -> None:
         """Look for the step's processes until they are found."""
-        if not self.ended and not self._tree.found:
-            self._around.finder.look()
+        if not self.ended and self._unsure:
+            self._look_around()
             self.desk.loop.later(0.5, self._find)
 
     def find(self) -> None:
@@ -131,7 +132,9 @@ class StepAttempt(Attempt):
     def _look_around(self) -> None:
         if not self._tree.found:
             self._around.finder.look()
-            if self._tree.found and self._bytes and not self._tree.limited():
+        if self._tree.found and self._unsure:  # a look for another step may have found this one, too
+            self._unsure = False
+            if self._bytes and not self._tree.limited():
                 self.limit = self._bytes
                 self.desk.ticks.watch(self, began=time.monotonic())
 
