@@ -20,6 +20,7 @@ from torc_tools.series import Request
 from torc_tools.shell import samples
 from torc_tools.shell.series import NodeSample, Series, path
 
+SUMMARY = "sample_count, peak_cpu_percent, avg_cpu_percent, peak_memory_bytes, avg_memory_bytes"
 MONITOR = {"granularity": "time_series", "sample_interval_seconds": 0.1}
 
 
@@ -73,6 +74,42 @@ def test_the_summary_of_the_machine_goes_on_in_the_next_worker(work_dir: Path) -
     assert node is not None
     assert (list(node.memory), list(node.total_memory), list(node.processes)) == ([30], [100], [7])
     assert node.summary == (2, 50, 25, 30, 20)
+
+
+@pytest.mark.parametrize(
+    ("tables", "row", "trouble"),
+    [
+        ("sample_count, peak", "7, 8", "no such column: peak_cpu_percent"),
+        (SUMMARY, "NULL, NULL, 1, 1, 1", None),
+        (SUMMARY, "'x', x'ff', 1, 1, 1", None),
+        (SUMMARY, "5, 9e999, -9e999, 9e999, 9e999", None),
+        (SUMMARY, "9223372036854775807, 1e300, 1e300, 1e300, 1e300", None),
+    ],
+)
+def test_a_summary_that_a_job_has_scribbled_on_stops_no_worker(
+    work_dir: Path, tables: str, row: str, trouble: str | None
+) -> None:
+    with contextlib.closing(sqlite3.connect("s.db")) as db:
+        db.executescript(f"CREATE TABLE system_resource_summary (id INTEGER PRIMARY KEY, {tables});")
+        db.executescript(f"INSERT INTO system_resource_summary VALUES (1, {row});")
+    series = Series("s.db")
+    series.node(NodeSample(1.0, 50.0, 10, 100, 1.0, 5))
+    series.flush()
+    assert series.trouble == trouble
+    series.close()
+    if trouble is None:
+        machine = samples.node("s.db")
+        assert machine is not None
+        assert machine.summary == (1, 50, 50, 10, 10)
+
+
+@pytest.mark.parametrize(("there", "given"), [("'abc'", 1), ("-5", 1), ("41", 42), ("9223372036854775807", None)])
+def test_the_number_of_the_next_job_whatever_stands_in_the_file(work_dir: Path, there: str, given: int | None) -> None:
+    with contextlib.closing(sqlite3.connect("s.db")) as db:
+        db.executescript(f"CREATE TABLE job_metadata (job_id, job_name); INSERT INTO job_metadata VALUES ({there}, 1);")
+    series = Series("s.db")
+    with contextlib.closing(series), contextlib.nullcontext() if given else pytest.raises(sqlite3.DataError):
+        assert series.next_job_id() == given
 
 
 def test_a_reader_holds_up_nothing(series: Series) -> None:

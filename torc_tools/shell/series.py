@@ -56,6 +56,8 @@ CREATE TABLE IF NOT EXISTS system_resource_summary (
     avg_memory_bytes INTEGER NOT NULL
 );
 """
+_SUMMARY = ("sample_count", "peak_cpu_percent", "avg_cpu_percent", "peak_memory_bytes", "avg_memory_bytes")
+_MOST = 2**63  # what SQLite's integers hold
 _BUSY_S = 0.5  # a reader, or another worker of this machine, holds the file for milliseconds
 _PATIENCE = 3  # flushes in a row that find the file locked, before that is trouble
 _MOST_ROWS = 200_000  # kept where nothing can be written: some 40 MB
@@ -137,8 +139,11 @@ class Series:
 
     def next_job_id(self) -> int:
         """Give an id that no job in the file has, above all that it has. Raises sqlite3.Error, OSError."""
-        (last,) = self._opened().execute("SELECT max(job_id) FROM job_metadata").fetchone()
-        return int(last or 0) + 1
+        ask = "SELECT max(job_id) FROM job_metadata WHERE typeof(job_id) = 'integer'"
+        last = max(0, self._opened().execute(ask).fetchone()[0] or 0)
+        if last >= _MOST - 1:
+            raise sqlite3.DataError("no number is left for a job")
+        return last + 1
 
     def flush(self) -> None:
         """Write what was noted; what cannot be written now is kept for the next time."""
@@ -225,8 +230,9 @@ class _Summary:
 
     def read(self, db: sqlite3.Connection) -> None:
         """Take in what a file says that was just opened."""
-        row = db.execute("SELECT * FROM system_resource_summary").fetchone()
-        self._earlier = NodeSummary(*row[1:]) if row else None
+        row = db.execute(f"SELECT {', '.join(_SUMMARY)} FROM system_resource_summary").fetchone()
+        sound = row and all(isinstance(value, int | float) and abs(value) < _MOST / 2 for value in row)
+        self._earlier = NodeSummary(*row) if sound else None  # it is a job that can write there, too
 
     def write(self, db: sqlite3.Connection) -> None:
         """Write it, where there is something new."""
