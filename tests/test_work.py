@@ -523,6 +523,17 @@ def test_time_series(torc: Torc, work_dir: Path) -> None:
     assert rows[0] == (1, 1, 1)
 
 
+def test_the_peak_that_a_job_is_killed_for_is_in_its_series(torc: Torc, work_dir: Path) -> None:
+    monitor = {"granularity": "time_series", "sample_interval_seconds": 60}
+    manifest = workflow(work_dir, config={"resource_monitor": monitor})
+    eat = f"exec {PYTHON} -c 'import time; time.sleep(0.6); x = bytearray(150 << 20); time.sleep(30)'"
+    end = ends(work(torc, manifest, job(1, eat, memory_bytes=100 << 20)))[1, 1]
+    (file,) = (work_dir / "out/resource_utilization").iterdir()
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        (most,) = db.execute("SELECT max(memory_bytes) FROM job_resource_samples").fetchone()
+    assert (end["reason"], most) == ("memory_limit", end["peak_memory_bytes"])
+
+
 def test_the_machine_is_watched_where_it_is_asked_for(torc: Torc, work_dir: Path) -> None:
     scopes = {"jobs": {"enabled": False}, "compute_node": {"granularity": "time_series"}}
     monitor = {"resource_monitor": {"sample_interval_seconds": 0.1, **scopes}}

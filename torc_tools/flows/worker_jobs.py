@@ -44,6 +44,7 @@ class Attempt:
         self.look_at = self.sample_at = NEVER
         self._shared_above = 0  # resident memory at which shared pages were found to make the difference
         self._most = 0  # memory since the last sample
+        self._kept = 0  # the most memory of a sample in the series
         self._meter: Gpus | None = None
 
     def start(self) -> None:
@@ -133,11 +134,16 @@ class Attempt:
             taken = trees.Sample(self._tree.cpu_s, self._most, self._tree.alive)
             self.usage.sample(now, *taken, now_bytes=self._tree.memory(self._most, rise=False))
             self._most = 0
-            if self.desk.series is not None and self.desk.policy.series:
-                attempt = (self.job["job_id"], self.attempt_id)
-                self.desk.series.add(attempt, self.usage.last_cpu_percent, *taken[1:], self._gpu())
+            self._keep(self.usage.last_cpu_percent, *taken[1:])
         if self.limit and not self._killed:
             self._hold(self.limit)
+
+    def _keep(self, cpu_percent: float | None, memory_bytes: int, num_processes: int) -> None:
+        """Put a sample taken now into the series, where there is one."""
+        if self.desk.series is not None and self.desk.policy.series:
+            attempt = (self.job["job_id"], self.attempt_id)
+            self.desk.series.add(attempt, cpu_percent, memory_bytes, num_processes, self._gpu())
+            self._kept = max(self._kept, memory_bytes)
 
     def _gpu(self) -> Gpu:
         """Give what the job uses of its GPUs."""
@@ -222,6 +228,8 @@ class Attempt:
         used = self.usage.whole(cpu, exec_time, rusage.ru_maxrss * 1024, procs.own_peak_bytes())
         if used["peak_missing"] and not self.desk.policy.monitor:
             used["peak_missing"] = usage.NOT_MONITORED
+        if (used["peak_memory_bytes"] or 0) > self._kept:  # what it was killed for came after the last sample
+            self._keep(None, used["peak_memory_bytes"], max(1, self._tree.alive))
         self._tree.close()
         return used
 
