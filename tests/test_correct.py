@@ -302,6 +302,8 @@ def test_a_workflow_that_has_not_run_is_said_to_have_nothing_to_go_by(torc, stor
     filled(store_file, [(5, 8 * GIB, 3600, 1)], [(1, "new", 5, states.READY, None)])
     found = record(torc("correct", 1).stdout)
     assert (found["status"], found["message"], found["jobs_analyzed"]) == ("success", "No completed jobs found", 0)
+    execute(store_file, "UPDATE job SET resource_requirements_id = NULL")
+    assert record(torc("correct", 1).stdout)["message"] == "No job asks for anything"
 
 
 def test_jobs_that_ask_for_nothing_are_left_alone(torc, store_file) -> None:

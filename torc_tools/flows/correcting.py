@@ -20,6 +20,7 @@ APPLY = "torc-apply"
 _FAILED = {states.NAMES[number] for number in states.RECOVERABLE}
 _COLUMNS = ("requirements", "direction", "memory", "runtime", "cpus", "jobs", "names")
 _NOTHING = "No completed jobs found"
+_NOTHING_ASKED = "No job asks for anything"
 _FRAME = ("begin", "end")
 _APPLIED = b'{"type":"applied"'
 
@@ -32,7 +33,7 @@ def correct(args: argparse.Namespace, prog: str) -> tuple[Record, int]:
     found = _uses(args)
     policy = _policy(args)
     adjustments, analyzed = correcting.plan(found, policy)
-    nothing = all(use.status is None for use in found)
+    nothing = "" if any(use.status for use in found) else _NOTHING if found else _NOTHING_ASKED
     del found  # the adjustments hold what they need of it
     applied, status = _apply(args, prog, adjustments)
     head = {
@@ -46,7 +47,7 @@ def correct(args: argparse.Namespace, prog: str) -> tuple[Record, int]:
         "jobs_analyzed": analyzed,
     }
     made = corrections.report(head, applied)
-    return ({**made, "message": _NOTHING} if nothing else made), status
+    return ({**made, "message": nothing} if nothing else made), status
 
 
 def show(args: argparse.Namespace, prog: str, found: Record) -> int:
