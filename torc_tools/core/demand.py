@@ -52,7 +52,7 @@ def usage(asked: Asked, used: Sequence[Used], *, failed: bool) -> Record:
         **_figures("peak_cpu", "percent", _sorted(each.cpu for each in used)),
         "runtime_s": asked.time,
         **_figures("exec_time", "s", _sorted(each.time for each in used)),
-        **_fits(asked, used, asked if failed else NOTHING),
+        **fits(asked, used, failed=failed),
         "memory_efficiency_percent": _efficiency((each.memory, each.memory_limit, each.time) for each in used),
         "cpu_efficiency_percent": _efficiency((each.avg_cpu, 100 * (each.cpus or 0), each.time) for each in used),
         **_groups(asked, used),
@@ -78,8 +78,9 @@ def _figures(name: str, unit: str, found: Sequence[float]) -> Record:
     return {f"{name}_measured": len(found), **figures, f"{name}_max_{unit}": found[-1] if found else None}
 
 
-def _fits(asked: Asked, used: Sequence[Used], least: Asked) -> Record:
-    """Give a request that fits all of `used`, and is nowhere below `least`."""
+def fits(asked: Asked, used: Sequence[Used], *, failed: bool) -> Record:
+    """Give a request that fits `used`, None where nothing was measured; not below `asked` where jobs `failed`."""
+    least = asked if failed else NOTHING
     memory, cpu, time = _memories(used), _sorted(each.cpu for each in used), _sorted(each.time for each in used)
     size = max(_memory(memory[-1], asked.memory), least.memory or 0) if memory else None
     cpus = max(_cpus(cpu[-1], asked.cpus), least.cpus or 0) if cpu else None
@@ -141,7 +142,7 @@ def _group(asked: Asked, members: Sequence[Used]) -> Record:
     names = Counter(_DIGITS.sub("*", each.job_name) for each in members)
     return {
         "jobs": len(members),
-        **_fits(asked, members, NOTHING),
+        **fits(asked, members, failed=False),
         "names": [{"name": name, "jobs": count} for name, count in names.most_common(MOST_NAMES)],
         "job_ids": [each.job_id for each in members],
     }

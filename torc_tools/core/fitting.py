@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from torc_tools import units
-from torc_tools.core import heuristics
+from torc_tools.core import heuristics, utilization
 from torc_tools.core.adjusting import MOST_CPUS
 from torc_tools.core.heuristics import MOST_MEMORY, MOST_RUNTIME
 from torc_tools.records import Record
@@ -17,8 +17,8 @@ LEAST_MEMORY = 1 << 20  # bytes: no request falls below this
 LEAST_RUNTIME = 60  # seconds
 WORTH_MEMORY = 1 << 30  # bytes: a request falls by more than this, or not at all
 WORTH_RUNTIME = 1800  # seconds
-CPU_NOISE = 1_000  # thousandths of a percent of each CPU: the clocks are not finer
 WHOLE_CPU = 100_000  # thousandths of a percent
+CPU_NOISE = 1000 * utilization.CPU_NOISE_PERCENT  # the same of each CPU
 
 
 class Policy(NamedTuple):

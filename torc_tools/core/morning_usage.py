@@ -77,18 +77,18 @@ def _fits(asked: Record, good: Sequence[Attempt], *, failed: bool) -> tuple[floa
     used = [
         demand.Used(
             each.job_id,
-            "",
-            each.peak_memory_bytes,
-            None,
-            each.avg_cpu_percent,
-            each.exec_time_s,
-            each.memory_bytes,
-            each.num_cpus,
+            job_name="",
+            memory=each.peak_memory_bytes,
+            cpu=None,
+            avg_cpu=each.avg_cpu_percent,
+            time=each.exec_time_s,
+            memory_limit=each.memory_bytes,
+            cpus=each.num_cpus,
         )
         for each in good
     ]
     given = demand.Asked(asked.get("memory_bytes"), None, asked.get("runtime_s"))
-    found = demand.usage(given, used, failed=failed)
+    found = demand.fits(given, used, failed=failed)
     return _other(found["fitting_memory_bytes"], given.memory), _other(found["fitting_runtime_s"], given.time)
 
 

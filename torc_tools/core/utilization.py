@@ -14,7 +14,7 @@ from torc_tools.core import diagnosis, slurmvalues, slurmverdicts
 from torc_tools.records import Record
 
 VIOLATION = ("job_id", "job_name", "resource_type", "specified", "peak_used", "over_utilization")
-CPU_NOISE_PERCENT = 1.0  # of a peak of CPU use: the clocks are not finer
+CPU_NOISE_PERCENT = 1  # of a peak of CPU use: the clocks are not finer
 _ALWAYS = (
     "job_id", "job_name", "return_code", "exec_time_minutes", "configured_memory", "configured_runtime",
     "configured_cpus",
