@@ -145,6 +145,11 @@ class Attempt:
             self.desk.series.add(attempt, cpu_percent, memory_bytes, num_processes, self._gpu())
             self._kept = max(self._kept, memory_bytes)
 
+    def _keep_peak(self, peak_bytes: int | None) -> None:
+        """Put a peak that came after the last sample, such as what the job was killed for, into the series."""
+        if (peak_bytes or 0) > self._kept:
+            self._keep(None, peak_bytes or 0, max(1, self._tree.alive))
+
     def _gpu(self) -> Gpu:
         """Give what the job uses of its GPUs."""
         if not self.job["num_gpus"]:
@@ -228,8 +233,7 @@ class Attempt:
         used = self.usage.whole(cpu, exec_time, rusage.ru_maxrss * 1024, procs.own_peak_bytes())
         if used["peak_missing"] and not self.desk.policy.monitor:
             used["peak_missing"] = usage.NOT_MONITORED
-        if (used["peak_memory_bytes"] or 0) > self._kept:  # what it was killed for came after the last sample
-            self._keep(None, used["peak_memory_bytes"], max(1, self._tree.alive))
+        self._keep_peak(used["peak_memory_bytes"])
         self._tree.close()
         return used
 

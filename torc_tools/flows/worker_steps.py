@@ -270,6 +270,7 @@ class StepAttempt(Attempt):
         peak = max(filter(None, (seen.peak_memory_bytes, tree.peak_bytes)), default=None)
         average = None if tree.seen_at is None else cpu_percent(tree.used_s, tree.seen_at - self.began)
         peaks = [value for value in (seen.peak_cpu_percent, average) if value is not None]
+        self._keep_peak(peak)
         tree.close()
         return {
             "peak_memory_bytes": peak,
