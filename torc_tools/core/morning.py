@@ -69,7 +69,7 @@ class Attempt(NamedTuple):
     @property
     def is_failed(self) -> bool:
         """Say whether it failed; one that somebody canceled neither completed nor failed."""
-        return self.status in (states.FAILED, states.TERMINATED)
+        return self.status in states.RECOVERABLE
 
     @property
     def seconds(self) -> float:

@@ -8,13 +8,13 @@ import orjson
 
 from torc_tools import states
 from torc_tools.records import Record
+from torc_tools.shell import queries
 
 _COLUMNS = """t.workflow_id, t.job_id, j.name AS job_name, t.run_id, t.attempt_id, t.status, t.return_code,
     t.exec_time_s, t.peak_memory_bytes, t.peak_cpu_percent, t.memory_bytes, t.runtime_s,
     -- a job that asks for nothing has no limit of CPUs either
     CASE WHEN j.resource_requirements_id IS NOT NULL THEN t.num_cpus END AS num_cpus"""
-_FAILED = f"{states.FAILED}, {states.TERMINATED}"
-_LATEST = """t.workflow_id = :workflow AND t.status IN ({states}) AND (:run IS NULL OR t.run_id = :run)
+_LATEST = """t.workflow_id = :workflow AND {among} AND (:run IS NULL OR t.run_id = :run)
     AND NOT EXISTS (SELECT 1 FROM result x WHERE x.job_id = t.job_id
         AND (x.run_id = t.run_id AND x.attempt_id > t.attempt_id OR x.run_id > t.run_id AND :run IS NULL))"""
 _OVER = """(t.peak_memory_bytes > t.memory_bytes OR t.peak_cpu_percent > 100 * t.num_cpus
@@ -35,7 +35,8 @@ class Chosen:
     def __init__(self, db: sqlite3.Connection, workflow_id: int, run_id: int | None, *, failed: bool) -> None:
         """Choose; nothing is read yet."""
         self.db = db
-        self._where = _LATEST.format(states=f"{states.COMPLETED}, {_FAILED}" if failed else states.COMPLETED)
+        wanted = {states.COMPLETED} | (states.RECOVERABLE if failed else frozenset())
+        self._where = _LATEST.format(among=queries.among("t.status", sorted(wanted)))
         self._parameters = {"workflow": workflow_id, "run": run_id}
 
     def total(self) -> int:
