@@ -18,7 +18,7 @@ from waiting import until
 from torc_tools.exits import Failure
 from torc_tools.series import Request
 from torc_tools.shell import samples
-from torc_tools.shell.series import NodeSample, Series, path
+from torc_tools.shell.series import NodeSample, SeriesFile, path
 
 SUMMARY = "sample_count, peak_cpu_percent, avg_cpu_percent, peak_memory_bytes, avg_memory_bytes"
 MONITOR = {"granularity": "time_series", "sample_interval_seconds": 0.1}
@@ -29,13 +29,13 @@ def about(job_id: int, **fields: object) -> dict[str, object]:
 
 
 @pytest.fixture
-def series(work_dir: Path) -> Iterator[Series]:
-    made = Series("deep/er/x.db")
+def series(work_dir: Path) -> Iterator[SeriesFile]:
+    made = SeriesFile("deep/er/x.db")
     yield made
     made.close()
 
 
-def test_what_is_written_is_read(series: Series) -> None:
+def test_what_is_written_is_read(series: SeriesFile) -> None:
     assert not os.path.exists("deep")
     series.begin(about(1, job_name=HOSTILE, memory_bytes=5, num_cpus=2, runtime_s=60), 3, 99.5)
     series.begin(about(2), 1, None)
@@ -55,7 +55,7 @@ def test_what_is_written_is_read(series: Series) -> None:
     assert os.listdir("deep/er") == ["x.db"]
 
 
-def test_the_seeds_columns_come_first(series: Series) -> None:
+def test_torcs_columns_come_first(series: SeriesFile) -> None:
     series.begin(about(1), 1, None)
     series.add((1, 1), 1.5, 2, 3)
     series.flush()
@@ -67,7 +67,7 @@ def test_the_seeds_columns_come_first(series: Series) -> None:
 
 def test_the_summary_of_the_machine_goes_on_in_the_next_worker(work_dir: Path) -> None:
     for cpu, memory in ((None, 10), (50.0, 30)):
-        one = Series("x.db")
+        one = SeriesFile("x.db")
         one.node(NodeSample(1.5, cpu, memory, 100, 0.5, 7), keep=memory == 30)
         one.close()
     node = samples.node("x.db")
@@ -92,7 +92,7 @@ def test_a_summary_that_a_job_has_scribbled_on_stops_no_worker(
     with contextlib.closing(sqlite3.connect("s.db")) as db:
         db.executescript(f"CREATE TABLE system_resource_summary (id INTEGER PRIMARY KEY, {tables});")
         db.executescript(f"INSERT INTO system_resource_summary VALUES (1, {row});")
-    series = Series("s.db")
+    series = SeriesFile("s.db")
     series.node(NodeSample(1.0, 50.0, 10, 100, 1.0, 5))
     series.flush()
     assert series.trouble == trouble
@@ -107,12 +107,12 @@ def test_a_summary_that_a_job_has_scribbled_on_stops_no_worker(
 def test_the_number_of_the_next_job_whatever_stands_in_the_file(work_dir: Path, there: str, given: int | None) -> None:
     with contextlib.closing(sqlite3.connect("s.db")) as db:
         db.executescript(f"CREATE TABLE job_metadata (job_id, job_name); INSERT INTO job_metadata VALUES ({there}, 1);")
-    series = Series("s.db")
+    series = SeriesFile("s.db")
     with contextlib.closing(series), contextlib.nullcontext() if given else pytest.raises(sqlite3.DataError):
         assert series.next_job_id() == given
 
 
-def test_a_reader_holds_up_nothing(series: Series) -> None:
+def test_a_reader_holds_up_nothing(series: SeriesFile) -> None:
     series.begin(about(1), 1, None)
     series.add((1, 1), 1.0, 1, 1)
     series.flush()
@@ -125,7 +125,9 @@ def test_a_reader_holds_up_nothing(series: Series) -> None:
     assert list(seen.memory) == [1, 2]
 
 
-def test_a_locked_file_is_trouble_only_when_it_stays_locked(series: Series, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_file_is_trouble_only_when_it_stays_locked(
+    series: SeriesFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("torc_tools.shell.series._BUSY_S", 0)
     series.begin(about(1), 1, None)
     series.add((1, 1), 1.0, 1, 1)
@@ -145,7 +147,7 @@ def test_a_locked_file_is_trouble_only_when_it_stays_locked(series: Series, monk
 
 
 def test_two_workers_share_a_file(work_dir: Path) -> None:
-    one, two = Series("x.db"), Series("x.db")
+    one, two = SeriesFile("x.db"), SeriesFile("x.db")
     for at, (mine, job_id) in enumerate([(one, 1), (two, 2), (one, 1), (two, 2)]):
         mine.begin(about(job_id), 1, None)
         mine.add((job_id, 1), 1.0, at, 1)
@@ -157,7 +159,7 @@ def test_two_workers_share_a_file(work_dir: Path) -> None:
     two.close()
 
 
-def test_a_job_that_removes_the_output_folder(series: Series) -> None:
+def test_a_job_that_removes_the_output_folder(series: SeriesFile) -> None:
     series.begin(about(1, job_name="it"), 1, None)
     for size in (1, 2):
         series.add((1, 1), 1.0, size, 1)
@@ -170,7 +172,7 @@ def test_a_job_that_removes_the_output_folder(series: Series) -> None:
 def test_a_full_disk_keeps_the_newest(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torc_tools.shell.series._MOST_ROWS", 3)
     os.symlink("/dev/full", "x.db")
-    full = Series("x.db")
+    full = SeriesFile("x.db")
     full.begin(about(1), 1, None)
     for size in range(5):
         full.add((1, 1), 1.0, size, 1)
@@ -245,8 +247,8 @@ def test_a_killed_worker_leaves_what_it_wrote(work_dir: Path) -> None:
 def test_a_writer_killed_at_any_moment_leaves_a_whole_file(work_dir: Path) -> None:
     program = f"""
 import sys; sys.path.insert(0, {os.getcwd()!r})
-from torc_tools.shell.series import Series
-series = Series("x.db")
+from torc_tools.shell.series import SeriesFile
+series = SeriesFile("x.db")
 series.begin({{"job_id": 1, "job_name": "it"}}, 1, None)
 for number in range(10**9):
     for _ in range(500):

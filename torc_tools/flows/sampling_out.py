@@ -14,7 +14,7 @@ from torc_tools.core.usage_text import text
 from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import samples, stream
-from torc_tools.shell.series import NodeSample, Series
+from torc_tools.shell.series import NodeSample, SeriesFile
 from torc_tools.texts import visible
 
 _FLUSH_S = 5.0
@@ -30,7 +30,7 @@ class Keeper:
         """Take the file, made where it is missing, and what the job is called. Raises Failure(74, 65)."""
         if samples.holds_others(path):
             raise Failure(exits.DATA, f"not a database of samples: '{path}' has other tables")
-        self._series = Series(os.path.abspath(path))
+        self._series = SeriesFile(os.path.abspath(path))
         self._path, self._name, self._flushed = path, name, -_FLUSH_S
         self._attempt: tuple[int, int] | None = None
         self._said = False

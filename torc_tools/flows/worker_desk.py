@@ -18,7 +18,7 @@ from torc_tools.shell.events import EventFile
 from torc_tools.shell.launch import Shell
 from torc_tools.shell.loop import Loop
 from torc_tools.shell.nonblocking import NonblockingOutput
-from torc_tools.shell.series import Series
+from torc_tools.shell.series import SeriesFile
 
 _LAST_TRIES_S = 2.0  # how long the last lines are tried for at the end
 GPU_VARIABLES = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "TORC_GPU_VISIBLE_DEVICES")
@@ -66,8 +66,9 @@ class Desk:
         self.ticks = Ticks(self)
         self.series = self._series() if policy.series or policy.node else None
 
-    def _series(self) -> Series:
-        return Series(series.path(self.output_dir, self.workflow["workflow_id"], self.workflow["run_id"], os.environ))
+    def _series(self) -> SeriesFile:
+        ids = self.workflow["workflow_id"], self.workflow["run_id"]
+        return SeriesFile(series.path(self.output_dir, *ids, os.environ))
 
     def job_env(self, job: Record, attempt_id: int, gpus: list[str]) -> dict[str, str]:
         """Give the environment of one attempt; the job's own settings win over the workflow's, ours over both."""

@@ -93,8 +93,8 @@ def path(output_dir: str, workflow_id: int, run_id: int, environ: Mapping[str, s
     return os.path.join(output_dir, "resource_utilization", name)
 
 
-class Series:
-    """Collects samples; `flush` writes them. `trouble` says why the last flush failed.
+class SeriesFile:
+    """The file of a machine's samples: collects them; `flush` writes them. `trouble` says why the last flush failed.
 
     Two workers of one machine may share a file. One thread at a time calls `flush` and `close`; another may collect.
     """
