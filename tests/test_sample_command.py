@@ -140,6 +140,14 @@ def test_a_full_disk_costs_no_command(torc: Torc, work_dir: Path, where: str, co
     assert len([text for text in said(done) if text.startswith("torc-sample: cannot ")]) == 1
 
 
+def test_a_peak_after_the_last_sample_is_a_sample_too(torc: Torc, work_dir: Path) -> None:
+    late = f"import time; time.sleep(0.8); {BIG}"
+    done = torc("torc-sample", "--interval", "60", "--db", "x.db", "--", sys.executable, "-c", late)
+    (usage,) = records(done.stderr)
+    (seen,) = samples.read("x.db")
+    assert (usage["peak_source"], max(seen.memory)) == ("kernel", usage["peak_memory_bytes"])
+
+
 def test_a_database_of_another_is_left_alone(torc: Torc, work_dir: Path) -> None:
     prepare(work_dir)
     before = (work_dir / "torc.db").read_bytes()

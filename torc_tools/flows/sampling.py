@@ -10,7 +10,7 @@ from types import FrameType
 from typing import Any, Self
 
 from torc_tools.exits import Failure
-from torc_tools.flows.sampling_meter import Meter, TreeMeter, identity, readable
+from torc_tools.flows.sampling_meter import Meter, TreeMeter, identity, readable, sample
 from torc_tools.records import Record
 from torc_tools.shell import launch, procs, trees
 from torc_tools.shell.loop import Loop
@@ -31,6 +31,7 @@ class Measured:
         self._loop = Loop(_PASSED_ON)
         self._loop.stranger = self._orphan_ended
         self._ended: Record | None = None
+        self._most = 0  # memory in a sample
 
     def run(self) -> Record:
         """Run the command with our standard streams; give the `usage` record. Raises Failure(126, 127)."""
@@ -68,7 +69,12 @@ class Measured:
 
     def _sample(self) -> None:
         record = self._meter.look()
-        if record is not None and self._take is not None:
+        if record is not None:
+            self._give(record)
+
+    def _give(self, record: Record) -> None:
+        self._most = max(self._most, record["memory_bytes"])
+        if self._take is not None:
             try:
                 self._take(record)
             except OSError:
@@ -87,6 +93,8 @@ class Measured:
         whole = self._meter.whole(cpu, exec_time, largest, own)
         if whole["peak_memory_bytes"] is None:
             whole["peak_below_bytes"] = max(largest, own)
+        elif whole["peak_memory_bytes"] > self._most:  # it came after the last sample
+            self._give(sample(self._about, None, whole["peak_memory_bytes"], 1, {}))
         self._ended = {
             "type": "usage",
             "command": [readable(word) for word in self._argv],
