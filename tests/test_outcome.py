@@ -51,7 +51,7 @@ def test_usage_of_samples() -> None:
     usage.sample(1.0, 0.5, 300, 3)
     usage.sample(2.0, 2.5, 200, 2)
     usage.memory(900)
-    assert (usage.peak_memory_bytes, usage.avg_memory_bytes) == (900, 200)
+    assert (usage.peak_memory_bytes, usage.avg_memory_bytes) == (900, 245)
     assert (usage.peak_cpu_percent, usage.last_cpu_percent, usage.peak_num_processes) == (200.0, 200.0, 3)
 
 
