@@ -16,9 +16,9 @@ from test_work import job, text, workflow
 from waiting import until
 
 from torc_tools.exits import Failure
-from torc_tools.series import Request
+from torc_tools.series import NodeSample, Request
 from torc_tools.shell import samples
-from torc_tools.shell.series import NodeSample, SeriesFile, path
+from torc_tools.shell.series import SeriesFile, path
 
 SUMMARY = "sample_count, peak_cpu_percent, avg_cpu_percent, peak_memory_bytes, avg_memory_bytes"
 MONITOR = {"granularity": "time_series", "sample_interval_seconds": 0.1}

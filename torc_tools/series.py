@@ -1,9 +1,25 @@
-"""Samples over time, as those who read them see them: of a job's attempt, and of a machine."""
+"""Samples: those of one moment, as they are taken; those over time, as they are read."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from array import array
+
+
+Gpu = tuple[float | None, int | None]  # percent, 100 for one GPU; bytes
+
+
+class NodeSample(NamedTuple):
+    """What a machine uses at one moment; CPU in percent of the whole machine, None at first."""
+
+    at: float  # Unix seconds
+    cpu_percent: float | None
+    memory_bytes: int
+    total_memory_bytes: int
+    load_1m: float | None
+    num_processes: int | None
+    gpu_percent: float | None = None
+    gpu_memory_bytes: int | None = None
 
 
 class Request(NamedTuple):

@@ -12,11 +12,11 @@ from torc_tools import exits
 from torc_tools.core.usage import NOT_MONITORED, Usage, cpu_percent
 from torc_tools.exits import Failure
 from torc_tools.records import Record
+from torc_tools.series import Gpu
 from torc_tools.shell import liveness, procs
 from torc_tools.shell.cgroups import Cgroup
 from torc_tools.shell.gpus import Gpus
 from torc_tools.shell.nodes import Node
-from torc_tools.shell.series import Gpu
 from torc_tools.shell.trees import Tree
 
 _PSS_SHARE = 0.05  # of the time, for reading which memory is shared: the process waits meanwhile

@@ -13,8 +13,9 @@ from torc_tools import exits
 from torc_tools.core.usage_text import text
 from torc_tools.exits import Failure
 from torc_tools.records import Record
+from torc_tools.series import NodeSample
 from torc_tools.shell import samples, stream
-from torc_tools.shell.series import NodeSample, SeriesFile
+from torc_tools.shell.series import SeriesFile
 from torc_tools.texts import visible
 
 _FLUSH_S = 5.0

@@ -13,8 +13,8 @@ from torc_tools.core.usage import Usage
 from torc_tools.flows.worker_desk import Desk, after_lead
 from torc_tools.flows.worker_ticks import NEVER
 from torc_tools.records import Record
+from torc_tools.series import Gpu
 from torc_tools.shell import launch, procs, trees
-from torc_tools.shell.series import Gpu
 
 if TYPE_CHECKING:
     from torc_tools.shell.gpus import Gpus

@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Iterable
 from typing import Any, NamedTuple
 
-from torc_tools.shell.series import Gpu
+from torc_tools.series import Gpu
 
 _NONE: Gpu = (None, None)
 _FRESH_S = 0.05

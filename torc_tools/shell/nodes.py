@@ -3,9 +3,9 @@
 import os
 import time
 
+from torc_tools.series import NodeSample
 from torc_tools.shell import gpus, procs
 from torc_tools.shell.procs import read
-from torc_tools.shell.series import NodeSample
 
 _PROC = os.path.exists("/proc/meminfo") and os.path.exists("/proc/stat")
 _WINDOW_S = 0.05  # CPU is compared over at least this time: the kernel counts it in hundredths of a second

@@ -8,10 +8,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from torc_tools.records import Record
-from torc_tools.series import NodeSummary
+from torc_tools.series import Gpu, NodeSample, NodeSummary
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS job_resource_samples (
@@ -68,21 +68,6 @@ _JOB_ROW = """INSERT INTO job_resource_samples
 _NODE_ROW = """INSERT INTO system_resource_samples
     (timestamp, cpu_percent, memory_bytes, total_memory_bytes, load_1m, num_processes, gpu_percent, gpu_memory_bytes)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?)"""
-
-Gpu = tuple[float | None, int | None]  # percent, 100 for one GPU; bytes
-
-
-class NodeSample(NamedTuple):
-    """What a machine uses at one moment; CPU in percent of the whole machine, None at first."""
-
-    at: float
-    cpu_percent: float | None
-    memory_bytes: int
-    total_memory_bytes: int
-    load_1m: float | None
-    num_processes: int | None
-    gpu_percent: float | None = None
-    gpu_memory_bytes: int | None = None
 
 
 def path(output_dir: str, workflow_id: int, run_id: int, environ: Mapping[str, str]) -> str:
