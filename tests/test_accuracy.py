@@ -1,5 +1,6 @@
 """What is measured beside what is true, for everything that leads monitors astray."""
 
+import os
 import resource
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 from conftest import Torc
 from test_work import ends, job, work, workflow
+from waiting import until
 from workloads import MIB, Load, write
 
 from torc_tools.core.usage import Usage
@@ -29,6 +31,18 @@ a = block(128 * MIB)
 for _ in range(6):
     if not os.fork(): idle()
 pause()
+"""
+MORE = """
+a = block(64 * MIB)
+for count in (1, 7):
+    for _ in range(count):
+        if not os.fork(): idle()
+    pause()
+"""
+VFORK = """
+a, b = block(64 * MIB), block(64 * MIB); b.close()
+pause(memory=status("VmRSS"))
+os.posix_spawn("/bin/true", ["true"], {}, file_actions=[(os.POSIX_SPAWN_OPEN, 9, sys.argv[1], os.O_RDONLY, 0)])
 """
 SHORT = """
 for _ in range(6):
@@ -176,6 +190,43 @@ def test_where_shared_pages_may_not_be_looked_at_their_part_is_taken_to_be_as_be
         tree._changed = True
         assert near(tree.sample(0).memory_bytes, truth)
         assert not census.afford()
+
+
+def test_forks_that_come_where_shared_pages_may_not_be_looked_at_raise_no_peak() -> None:
+    census = Census()
+    with Load(MORE) as load:
+        tree = trees.Tree(load.pid, census)
+        load.go()
+        census.look()
+        truth = tree.sample(0).memory_bytes
+        assert truth < 64 * MIB * 1.01 + 2 * 16 * MIB
+        census.afford(100.0)
+        load.go()
+        census.look()
+        taken = tree.sample(truth)
+        assert taken.num_processes == 9
+        assert tree.resident > 9 * 64 * MIB
+        assert taken.memory_bytes < truth + 9 * 4 * MIB
+
+
+@pytest.mark.skipif(not procs.same_memory(os.getpid(), os.getpid()), reason="this kernel does not tell")
+def test_a_process_between_vfork_and_exec_has_no_memory_of_its_own(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "stopper")
+    with Load(VFORK, tmp_path / "stopper") as load:
+        tree = trees.Tree(load.pid)
+        tree.sample(0)
+        truth = load.go()["memory"]
+        tree.sample(0)
+        assert load.process.stdin is not None
+        load.process.stdin.write(b"\n")
+        load.process.stdin.flush()
+        until(lambda: procs.children(load.pid), "the child")
+        taken = tree.sample(0)
+        assert taken.num_processes == 2
+        assert near(taken.memory_bytes, truth, 8 * MIB)  # parts of Python others share
+        assert tree.rise == 0
+        assert near(tree.proportional_bytes(), truth, 8 * MIB)
+        assert not procs.same_memory(os.getpid(), load.pid)
 
 
 def test_short_children_are_counted() -> None:

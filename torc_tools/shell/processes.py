@@ -24,6 +24,7 @@ class Process:
         "_waited",
         "cpu_ticks",
         "heritage",
+        "is_new",
         "parent",
         "pid",
         "resident",
@@ -34,6 +35,7 @@ class Process:
         """Take the pid, and whether to keep a descriptor for it; nothing is known yet."""
         self.pid = pid
         self.parent = 0
+        self.is_new = True  # it may still run in the memory of its parent
         self.cpu_ticks = 0  # with those of the children it has waited for
         self.heritage = 0  # so much of it came since the last look from children it has waited for
         self.resident = 0  # bytes; 0 for a zombie

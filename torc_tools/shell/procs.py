@@ -3,26 +3,34 @@
 Memory is statm's (stat's own figure lags on many CPUs); a process that is gone counts as 0 or nothing.
 """
 
+import functools
 import os
 import resource
 import time
+from typing import Any
 
 PROC = os.path.exists("/proc/self/statm")
 _KERNEL_LISTS_CHILDREN = os.path.exists(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _PIECE = 2048  # the kernel gives a long list in pieces, each at most a line short of a page
 _YOUNG_S = 5.0
+_KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272, "ppc64le": 354, "s390x": 343}
 TICK = os.sysconf("SC_CLK_TCK")  # CPU time is counted in so many parts of a second
 
 
 def adopt_orphans() -> bool:
     """Make this process the parent of its descendants' orphans, so that none gets away; False where that is unknown."""
-    import ctypes
-
     try:
-        return bool(ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0)  # PR_SET_CHILD_SUBREAPER
+        return bool(_libc().prctl(36, 1, 0, 0, 0) == 0)  # PR_SET_CHILD_SUBREAPER
     except (AttributeError, OSError):
         return False
+
+
+@functools.cache
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None)
 
 
 def children(pid: int) -> list[int]:
@@ -84,6 +92,12 @@ def proportional_bytes(pid: int) -> int | None:
         if line.startswith(b"Pss:"):
             return int(line.split()[1]) << 10
     return None
+
+
+def same_memory(pid: int, other: int) -> bool:
+    """Say whether two processes run in one memory, not in copies of it; False where that is not known."""
+    number = _KCMP.get(os.uname().machine)
+    return number is not None and _libc().syscall(number, pid, other, 1, 0, 0) == 0  # KCMP_VM
 
 
 def resident_and_high_bytes(pid: int) -> tuple[int, int]:

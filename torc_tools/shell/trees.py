@@ -47,7 +47,8 @@ class Tree:
         self._census = census or Census()
         self._alone = census is None
         self._joined = False
-        self._truth: float | None = None  # memory with shared pages counted once, as part of `resident`
+        self._truth: tuple[float, float] | None = None  # what is not shared, as part of `resident`; what each shares
+        self._largest = 0  # resident memory of one process
         self._changed = True  # since that was found
         if census is not None:
             self._join(mark)
@@ -96,24 +97,50 @@ class Tree:
             self._take_leave({process.pid: process for process in gone})
         sizes = [process.resident for process in processes]
         self.cpu_s = self.lost_cpu_s + sum([process.cpu_ticks for process in processes]) / procs.TICK
-        self.resident, self.alive = sum(sizes), len(sizes) - sizes.count(0)
+        self.resident, self.alive = sum(sizes) - self._borrowed(), len(sizes) - sizes.count(0)
+        self._largest = max(sizes, default=0)
         self.rise = sum([process.rise for process in processes])
+
+    def _borrowed(self) -> int:
+        """Give the memory that was counted once more for a process that runs in its parent's, as vfork has it."""
+        found = 0
+        for process in self.processes.values():
+            if process.is_new:
+                process.is_new = process.parent in self.processes and procs.same_memory(process.pid, process.parent)
+                if process.is_new:
+                    found, process.rise = found + process.resident, 0
+        return found
 
     def memory(self, peak_bytes: int = 0, *, rise: bool = True) -> int:
         """Give the memory seen at the last look, shared pages counted once.
 
         They are looked at only where they decide whether this is more than `peak_bytes`, and only so often that it
-        takes the processes and us little time; in between, what is shared is taken for the same part as before.
+        takes the processes and us little time; in between, as much is taken to be shared as was found, as a part or by
+        each process, whichever is more: a guess is not to make a peak.
         """
         extra = self.rise if rise else 0
         if self.alive < 2:
             return self.resident + extra
         if self._changed and self.resident + extra > peak_bytes and (self._truth is None or self._census.afford()):
             started = time.thread_time()
-            self._truth = min(1.0, self.proportional_bytes() / self.resident)
-            self._changed = False
+            self._compare()
             self._census.afford(time.thread_time() - started)
-        return round(self.resident * (1.0 if self._truth is None else self._truth)) + extra
+            extra = self.rise if rise else 0
+        if self._truth is None or self.alive < 2:
+            return self.resident + extra
+        share, each = self._truth
+        return round(min(self.resident * share, max(self._largest, self.resident - each * (self.alive - 1)))) + extra
+
+    def _compare(self) -> None:
+        """Find how much of the memory is shared: as a part of all, and as bytes of each process but one."""
+        found, rise = self.proportional_bytes(), self.rise
+        self._changed = False
+        if self.processes:
+            self.look()  # processes may have come or gone meanwhile
+            self.rise = max(rise, self.rise)
+        if self.resident and self.alive > 1:
+            shared = max(0, self.resident - found)
+            self._truth = 1 - shared / self.resident, shared / (self.alive - 1)
 
     def resident_bytes(self) -> int:
         """Give the memory of the tree, shared pages counted once for each process: never too little."""
@@ -135,10 +162,11 @@ class Tree:
         return min(found)
 
     def _living(self) -> set[int]:
-        """Give the pids of the processes that have memory now."""
+        """Give the pids of the processes that have memory of their own now."""
         if self.processes:
             self._census.look()
-        return {pid for pid in (self.processes or self.members()) if procs.resident_bytes(pid)}
+        pids = [pid for pid in (self.processes or self.members()) if procs.resident_bytes(pid)]
+        return {pid for pid in pids if not ((new := self.processes.get(pid)) and new.is_new and _borrows(pid, pids))}
 
     def ended(self, pid: int, cpu_s: float) -> None:
         """Note that a process of the tree, adopted by us, has ended and that we have waited for it."""
@@ -194,7 +222,7 @@ class Tree:
     def _look_elsewhere(self) -> None:
         members = self.members()
         sizes = list(map(procs.resident_bytes, members))
-        self.resident, self.alive = sum(sizes), sum(map(bool, sizes))
+        self.resident, self.alive, self._largest = sum(sizes), sum(map(bool, sizes)), max(sizes, default=0)
         self.cpu_s = self.lost_cpu_s + sum(map(procs.cpu_seconds, members))
 
 
@@ -259,6 +287,13 @@ def kill(pids: Iterable[int]) -> None:
 def kill_group(pid: int) -> None:
     """Kill what is left in the process group of a job whose first process has ended but is not yet reaped."""
     send(pid, signal.SIGKILL, group=True)
+
+
+def _borrows(pid: int, others: list[int]) -> bool:
+    """Say whether a process runs in the memory of its parent, as one does between vfork and exec."""
+    fields = procs.stat_fields(pid)
+    parent = int(fields[1]) if fields else 0
+    return parent in others and procs.same_memory(pid, parent)
 
 
 def _proportional(pid: int) -> int:
