@@ -241,6 +241,16 @@ def test_hostile_names_are_one_line_in_a_table_and_themselves_elsewhere(torc: An
     assert [line.count("<script>alert(*)</script>\\n") for line in usage.splitlines()[-2:]] == [1, 1]
 
 
+def test_a_table_is_chosen_by_what_records_have_and_not_by_what_it_shows(torc: Any, work_dir: Path) -> None:
+    fill(row(1, states.FAILED, 1))
+    table = torc("report", "--include-failed", "-f", "table", "--where", "!memory", 1).stdout.decode()
+    assert [line.split()[0] for line in table.splitlines() if line] == [
+        "job_id",
+        "1",
+        "1",
+    ]  # the last: how many results
+
+
 def test_csv_has_the_fields_of_torcs_reference(torc: Any, work_dir: Path) -> None:
     fill(row(1, peak_memory_bytes=9 * GIB))
     assert torc("report", "-f", "csv", 1).stdout.decode().splitlines() == [

@@ -66,7 +66,7 @@ def show(args: argparse.Namespace, prog: str, found: Record) -> int:
         if rows:
             output.text([""])
     if args.format == "csv" or (people and rows):
-        output.emit(rows, argparse.Namespace(**{**vars(args), "where": None}), _COLUMNS)
+        output.emit(rows, output.for_rows(args), _COLUMNS)
     return exits.EMPTY if args.exit_status and not kept else exits.OK
 
 

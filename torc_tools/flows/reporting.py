@@ -96,7 +96,7 @@ def _for_people(args: argparse.Namespace, chosen: Chosen, found: Iterable[Record
     failures = [_texts(record) for record in kept if record["type"] == "resource_violation"]
     for part, columns in ((rows, utilization.VIOLATION), (failures, _FAILED)):
         if part:
-            output.emit(part, args, columns)
+            output.emit(part, output.for_rows(args), columns)
             output.text([""])
     over = sum(record["is_over"] for record in rows)
     failed = f", {len(failures)} failed" if args.include_failed else ""

@@ -29,8 +29,7 @@ def show(args: argparse.Namespace, prog: str, db: sqlite3.Connection) -> int:
     if not looking.for_people(args):
         return output.emit(framed(prog, args.workflow_id, found), args, _CSV if args.format == "csv" else ())
     kept = list(output.where(found, args.where))
-    args.where = None  # it has done its work; the rows of the table are no records
-    output.emit([row for record in kept for row in _rows(record)], args, COLUMNS)
+    output.emit([row for record in kept for row in _rows(record)], output.for_rows(args), COLUMNS)
     output.text(line for record in kept for line in _groups(record))
     return exits.EMPTY if args.exit_status and not kept else exits.OK
 

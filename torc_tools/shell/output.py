@@ -67,6 +67,11 @@ def where(records: Iterable[Record], expression: str | None) -> Iterable[Record]
     return _matching(records, compiled_expression(expression)) if expression else records
 
 
+def for_rows(args: argparse.Namespace) -> argparse.Namespace:
+    """Give the options for rows made of records that `where` has let through: their fields may be others."""
+    return argparse.Namespace(**{**vars(args), "where": None})
+
+
 def _matching(records: Iterable[Record], matches: Callable[[Any], Any]) -> Iterator[Record]:
     """Give the records that match, and the frame around them; the end line counts what is left."""
     count = 0
