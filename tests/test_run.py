@@ -141,7 +141,7 @@ def test_the_output_folder_of_a_stored_workflow_may_be_named_but_not_changed(tor
 
 
 def test_command_lines_say_what_is_sampled_and_where_output_goes(torc, work_dir):
-    line = ["-c", "echo {i}", "--param", "i=1:2", "--monitor", "time-series", "--stdio", "combined"]
+    line = ["-c", "echo {i}", "--param", "i=1:2", "--monitor", "time_series", "--stdio", "combined"]
     shown = torc("torc-run", *line, "-n")
     assert not (work_dir / "torc.db").exists()
     assert torc("torc-run", *line).returncode == 0

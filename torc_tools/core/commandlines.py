@@ -31,7 +31,7 @@ def spec(
     return {"name": name or title(commands[0]), "jobs": jobs}
 
 
-MONITORS = ("off", "summary", "time-series")
+MONITORS = ("off", "summary", "time-series", "time_series")  # torc's word for it, and that of a spec
 STDIO = ("separate", "combined", "no_stdout", "no_stderr", "none")
 
 
