@@ -52,7 +52,7 @@ def database(work_dir: Path) -> Path:
     return made(work_dir / "resource_metrics_n1_1_1.db", jobs, node=True)
 
 
-def test_the_files_are_the_seeds_and_their_paths_are_written(torc: Torc, database: Path, work_dir: Path) -> None:
+def test_the_files_are_torcs_and_their_paths_are_written(torc: Torc, database: Path, work_dir: Path) -> None:
     done = torc("plot", "-o", "out/there", "--js", "cdn", database)
     assert (done.returncode, done.stderr) == (0, b"")
     stems = ["job_1", "job_2", "job_3", "cpu_all_jobs", "memory_all_jobs", "summary", "system_timeline",

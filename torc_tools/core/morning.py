@@ -16,7 +16,15 @@ from torc_tools.records import Record
 OK, CURED, RUNNING, WAITING, FAILED, CANCELED, DISABLED = (
     "completed", "cured", "running", "waiting", "failed", "canceled", "disabled",
 )  # fmt: skip
-FATES = (OK, CURED, RUNNING, WAITING, DISABLED, CANCELED, FAILED)  # as a bar shows them, from left to right
+FATES = {  # fate -> what the page calls it; as a bar shows them, from left to right
+    OK: "completed",
+    CURED: "completed after a failure",
+    RUNNING: "running",
+    WAITING: "waiting",
+    DISABLED: "disabled",
+    CANCELED: "could not run, or canceled",
+    FAILED: "failed",
+}
 
 _FATE = {
     states.FAILED: FAILED,

@@ -10,8 +10,14 @@ from torc_tools.core.morning import Attempt, Night
 from torc_tools.records import Record
 from torc_tools.texts import visible
 
-# of ends, as the drawing and its legend have them
-KINDS = ("completed", "memory", "time", "place", "other", "canceled")
+KINDS = {  # kind of an end -> what the legend of the drawing calls it, in its order
+    "completed": "completed",
+    "memory": "out of memory",
+    "time": "out of time",
+    "place": "lost with its place",
+    "other": "failed otherwise",
+    "canceled": "canceled",
+}
 
 
 def data(night: Night) -> Record:
@@ -22,18 +28,21 @@ def data(night: Night) -> Record:
     """
     causes, words, requirements = _Index(), _Index(), _Index()
     attempts = _attempts(night, causes, words)
+    fates = list(morning.FATES)
     return {
         "start": night.start,
         "tick": _tick(night),
         "end": night.end,
         "zone": _zone(night),
         "marks": [_ticks(night, each.at) for each in morning_story.story(night) if each.kind == "change"],
-        "fates": list(morning.FATES),
+        "fates": fates,
+        "fates_called": list(morning.FATES.values()),
         "kinds": list(KINDS),
+        "kinds_called": list(KINDS.values()),
         "jobs": {
             "id": _steps([job.job_id for job in night.facts.jobs]),
             "name": [visible(job.job_name) for job in night.facts.jobs],
-            "fate": [morning.FATES.index(night.fates[job.job_id]) for job in night.facts.jobs],
+            "fate": [fates.index(night.fates[job.job_id]) for job in night.facts.jobs],
             "status": [job.status for job in night.facts.jobs],
             "asked": [requirements.of(_asked(night, job.resource_requirements_id)) for job in night.facts.jobs],
         },
@@ -65,7 +74,7 @@ def _attempts(night: Night, causes: _Index, words: _Index) -> Record:
     """Give the columns of the attempts, in order of start; where that is unknown it is -1, as the lane is."""
     place = {job.job_id: at for at, job in enumerate(night.facts.jobs)}
     attempts = sorted(night.attempts, key=lambda each: (each.started_at or 0.0, each.job_id, each.attempt_id))
-    limits = _Index()
+    limits, kinds = _Index(), list(KINDS)
     begins = [_ticks(night, each.started_at) for each in attempts]
     verdicts = [night.facts.verdicts.get(each.key) for each in attempts]
     return {
@@ -75,7 +84,7 @@ def _attempts(night: Night, causes: _Index, words: _Index) -> Record:
         "start": _steps(begins),
         "took": [round(each.seconds * 1000) for each in attempts],  # milliseconds
         "lane": lanes(attempts),
-        "kind": [KINDS.index(night.kind(each)) for each in attempts],
+        "kind": [kinds.index(night.kind(each)) for each in attempts],
         "cause": [-1 if each.is_good else causes.of(night.cause(each)) for each in attempts],
         "words": [words.of(visible(verdict.words)) if verdict else -1 for verdict in verdicts],
         "code": [each.return_code for each in attempts],

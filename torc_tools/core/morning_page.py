@@ -16,16 +16,6 @@ from torc_tools.core.markup import Markup, el, escaped, joined
 from torc_tools.core.morning import Night
 from torc_tools.core.morning_hours import Hours
 
-FATES = {  # fate -> what the page calls it
-    morning.OK: "completed",
-    morning.CURED: "completed after a failure",
-    morning.RUNNING: "running",
-    morning.WAITING: "waiting",
-    morning.DISABLED: "disabled",
-    morning.CANCELED: "could not run, or canceled",
-    morning.FAILED: "failed",
-}
-
 
 def title(night: Night) -> str:
     """Give the title of the page."""
@@ -58,7 +48,7 @@ def body(night: Night) -> Markup:
 def _header(night: Night) -> Markup:
     said = morning_headline.headline(night)
     workflow = night.facts.workflow
-    shares = [(fate, FATES[fate], night.counts[fate]) for fate in morning.FATES]
+    shares = [(fate, name, night.counts[fate]) for fate, name in morning.FATES.items()]
     return el(
         "header",
         el("p", el("b", workflow["name"]), f" workflow {workflow['workflow_id']}", class_="eyebrow"),

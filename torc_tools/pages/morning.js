@@ -26,11 +26,6 @@
   const order = tries.job.map((_, at) => at);
   for (const at of order) mine[tries.job[at]].push(at);
   for (const list of mine) list.sort((a, b) => tries.run[a] - tries.run[b] || tries.attempt[a] - tries.attempt[b]);
-  const CALLED = {
-    completed: "completed", cured: "completed after a failure", running: "running", waiting: "waiting",
-    disabled: "disabled", canceled: "could not run, or canceled", failed: "failed",
-    memory: "out of memory", time: "out of time", place: "lost with its place", other: "failed otherwise",
-  };
 
   // ---- words
   const short = (n) => (n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2)).replace(/(\.\d*?)0+$/, "$1").replace(/\.$/, "");
@@ -258,7 +253,7 @@
     for (const [place, kind] of data.kinds.entries()) {
       const count = tries.kind.reduce((sum, each) => sum + (each === place), 0);
       if (!count) continue;
-      const button = make("button", `${kind === "canceled" ? "canceled" : CALLED[kind]} ${count.toLocaleString("en")}`, `dot k-${kind}`);
+      const button = make("button", `${data.kinds_called[place]} ${count.toLocaleString("en")}`, `dot k-${kind}`);
       button.type = "button";
       button.setAttribute("aria-pressed", "true");
       button.addEventListener("click", () => {
@@ -356,7 +351,7 @@
   chip(`all ${total.toLocaleString("en")}`, "", () => choice.fate < 0 && choice.cause < 0, () => { choice.fate = choice.cause = -1; });
   data.fates.forEach((fate, place) => {
     const count = jobs.fate.reduce((sum, each) => sum + (each === place), 0);
-    if (count) chip(`${CALLED[fate]} ${count.toLocaleString("en")}`, `dot f-${fate}`, () => choice.fate === place, () => { choice.fate = place; choice.cause = -1; });
+    if (count) chip(`${data.fates_called[place]} ${count.toLocaleString("en")}`, `dot f-${fate}`, () => choice.fate === place, () => { choice.fate = place; choice.cause = -1; });
   });
   const causeChip = { button: make("button", "", "dot"), is: () => choice.cause >= 0 };
   causeChip.button.type = "button";
