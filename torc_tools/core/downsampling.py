@@ -36,7 +36,7 @@ def _two(part: Column, first: int) -> Iterable[int]:
 
 
 def columns(times: Column, values: Column, width: float, count: int) -> list[float]:
-    """Give the highest value in each of `count` columns, `width` wide, from 0 on; nan after the last point.
+    """Give the highest value in each of `count` columns of time, `width` wide, from 0 on; nan after the last point.
 
     A column in which nothing was measured has the value before it.
     """

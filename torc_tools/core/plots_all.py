@@ -58,7 +58,7 @@ def _band(members: Sequence[Track], what: str, longest: float, scale: tuple[floa
     low, middle, high = downsampling.bands(rows, _PERCENTS)
     x = plotting.numbers((number * width for number in range(_COLUMNS + 1)), per_s)
     none = "rgba(0,0,0,0)"
-    group: Figure = {"legendgroup": "band", "points": 999, "unit": unit}
+    group: Figure = {"legendgroup": "band", "points": plotting.UNMARKED, "unit": unit}
     grey, hidden = plotting.COLOURS[-1], {"showlegend": False, "hoverinfo": "skip"}
     return [
         plotting.line("p10", x, plotting.numbers(low, factor), colour=none, **hidden, **group),
@@ -67,5 +67,5 @@ def _band(members: Sequence[Track], what: str, longest: float, scale: tuple[floa
             colour=none, fill="tonexty", fillcolor=_BAND, **group,
         ),
         plotting.line(f"Median of all {len(members):,}", x, plotting.numbers(middle, factor), colour=grey, width=2.5,
-                      points=999, unit=unit),
+                      points=plotting.UNMARKED, unit=unit),
     ]  # fmt: skip

@@ -16,6 +16,7 @@ _BIG_ENDIAN = array("H", [1]).tobytes()[0] == 0
 _NAME = 48  # characters of a name in a legend
 _LEVEL = 100  # parts of the line of a request: one is near wherever a reader points
 _MARKED = 60  # points up to which each is marked
+UNMARKED = _MARKED + 1  # `points` of a line of which none is to be
 
 Figure = dict[str, Any]
 
@@ -78,7 +79,7 @@ def line(name: str, x: Figure, y: Figure, **more: Any) -> Figure:
 
 def level(name: str, value: float, width: float, **more: Any) -> Figure:
     """Make the dashed line of what was asked for, from the start to `width`."""
-    shown = {"points": _MARKED + 1, "dash": "dash", "width": 1.4, **more}
+    shown = {"points": UNMARKED, "dash": "dash", "width": 1.4, **more}
     x = (width * place / _LEVEL for place in range(_LEVEL + 1))
     return line(name, numbers(x), numbers([value] * (_LEVEL + 1)), **shown)
 

@@ -12,7 +12,7 @@ PEAK_WINDOW_S = 0.5  # and for the peak over this, or two hundredths more or les
 
 
 class Usage:
-    """Takes samples of one tree in order of time."""
+    """Takes samples of one tree in order of time: seconds of any clock, bytes, percent of one core."""
 
     def __init__(self, at: float, cpu_s: float = 0.0) -> None:
         """Begin at the time the tree began, or when it had used `cpu_s` of CPU."""
