@@ -190,6 +190,20 @@ def test_a_terminals_interrupt_reaches_the_command_once(work_dir: Path) -> None:
     assert (work_dir / "heard").read_text() == "got\n"
 
 
+@pytest.mark.parametrize("args", [("--", "true"), ("--node", "--count", "1"), ("-f", "json", "--", "true")])
+def test_a_terminal_gets_text(args: tuple[str, ...]) -> None:
+    pid, terminal = pty.fork()
+    if not pid:
+        os.execv(sys.executable, [*command("torc-sample"), *args])  # noqa: S606
+    shown = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(terminal, 4096):
+            shown += part
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert (b"elapsed      0:0" in shown, b'"usage"' in shown) == ((False, True) if "json" in args else (True, False))
+
+
 def _drain(terminal: int) -> None:
     with contextlib.suppress(OSError):
         while os.read(terminal, 4096):

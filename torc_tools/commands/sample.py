@@ -21,7 +21,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--follow", action="store_true", help="write each sample as it is taken")
     made.add_argument("--db", metavar="FILE", help="keep the samples in this SQLite file, which torc-plot reads")
     made.add_argument("-o", "--output", metavar="FILE", help="write records to FILE (default: see the manual)")
-    made.add_argument("-f", "--format", choices=("json", "text"), default="json", help="text: for people")
+    made.add_argument("-f", "--format", choices=("json", "text"), help="default: text on a terminal, else json")
     made.add_argument("--pid", metavar="N", type=options.identifier, help="sample process N until it ends")
     made.add_argument("--cgroup", metavar="PATH", help="sample a control group until its last process ends")
     made.add_argument("--node", action="store_true", help="sample the whole machine until a signal comes")
@@ -40,7 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         made.error("--count goes with --pid, --cgroup, --node")
     if args.pss and (args.cgroup is not None or args.node):
         made.error("--pss goes with a command or --pid")
+    args.format = args.format or ("text" if _for_people(args) else "json")
     return _measure(args) if args.command else _watch(args)
+
+
+def _for_people(args: argparse.Namespace) -> bool:
+    """Say whether records go to a terminal: those about a command to standard error, others to standard output."""
+    return args.output is None and os.isatty(2 if args.command else 1)
 
 
 def _measure(args: argparse.Namespace) -> int:
