@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from torc_tools import states
-from torc_tools.core.ledger import Ledger
+from torc_tools.core.ledger import MEASURED, Ledger
 
 
 def started(job=1, run=1, attempt=1):
@@ -71,6 +71,30 @@ def test_what_no_column_can_hold_is_rubbish_too(bad):
     ledger = taken({1: (states.READY, 1, 1)}, bad)
     assert ledger.rejected == 1
     assert (ledger.moves, ledger.results, ledger.actions) == ({}, [], [])
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "kept"),
+    [
+        ("started_at", 1e308, None),
+        ("started_at", -(1 << 63), None),
+        ("ended_at", (1 << 63) - 1, None),
+        ("exec_time_s", 1e308, None),
+        ("exec_time_s", -1, None),
+        ("exec_time_s", 0.25, 0.25),
+        ("peak_cpu_percent", 1e308, None),
+        ("num_cpus", (1 << 63) - 1, None),
+        ("peak_memory_bytes", 2.0**63, None),
+        ("peak_memory_bytes", 1e-320, 0),
+        ("peak_memory_bytes", 1 << 40, 1 << 40),
+    ],
+)
+def test_a_figure_that_cannot_be_is_not_known_and_the_end_counts(key, value, kept):
+    """It would stop every report from then on."""
+    ledger = taken({1: (states.RUNNING, 1, 1)}, {**ended(), key: value})
+    (row,) = ledger.results
+    assert (ledger.rejected, ledger.lives[1][0]) == (0, states.COMPLETED)
+    assert row[5 + MEASURED.index(key)] == kept
 
 
 event_lists = st.lists(

@@ -14,18 +14,21 @@ _TOO_LARGE = 1 << 63  # SQLite's integers are signed and have 64 bits
 Life = tuple[int, int, int]  # status, run_id, attempt_id
 Move = tuple[int, int, str | None]  # status, attempt_id, worker
 
-MEASURED = (
-    "started_at",
-    "ended_at",
-    "exec_time_s",
-    "peak_memory_bytes",
-    "avg_memory_bytes",
-    "peak_cpu_percent",
-    "avg_cpu_percent",
-    "memory_bytes",
-    "runtime_s",
-    "num_cpus",
-)
+_END_OF_TIME = 253_402_300_799  # the last second that dates can tell
+_WHOLE = frozenset(("peak_memory_bytes", "avg_memory_bytes", "memory_bytes", "num_cpus"))
+_LARGEST = {
+    "started_at": _END_OF_TIME,
+    "ended_at": _END_OF_TIME,
+    "exec_time_s": _END_OF_TIME,
+    "peak_memory_bytes": _TOO_LARGE - 1,
+    "avg_memory_bytes": _TOO_LARGE - 1,
+    "peak_cpu_percent": 10**9,
+    "avg_cpu_percent": 10**9,
+    "memory_bytes": _TOO_LARGE - 1,
+    "runtime_s": _END_OF_TIME,
+    "num_cpus": 10**6,
+}
+MEASURED = tuple(_LARGEST)
 _COLUMNS = {"type", "event", "at", "workflow_id", "job_id", "run_id", "attempt_id", "status", "return_code", *MEASURED}
 
 
@@ -67,7 +70,7 @@ class Ledger:
         life = self.lives.get(job)
         if life is None:
             raise KeyError(job)
-        measured = [_kind(event.get(key), (int, float)) for key in MEASURED]
+        measured = [_measure(key, event.get(key)) for key in MEASURED]
         facts = {key: value for key, value in event.items() if key not in _COLUMNS and value is not None}
         self.results.append((job, run, attempt, status, code, *measured, worker, facts))
         if life[1] == run and life[2] <= attempt:
@@ -101,6 +104,13 @@ def _integer(event: Record, key: str) -> int:
     if type(value) is not int:
         raise TypeError(key)
     return int(_kind(value, (int,)))
+
+
+def _measure(key: str, value: Any) -> Any:
+    """Give a figure; None for one that cannot be: any job can write to the file, and its end counts all the same."""
+    if _kind(value, (int, float)) is None or not 0 <= value <= _LARGEST[key]:
+        return None
+    return round(value) if key in _WHOLE else value
 
 
 def _kind(value: Any, kinds: tuple[type, ...]) -> Any:
