@@ -1,5 +1,6 @@
 """Samples read: from our databases, torc's own, foreign and broken ones, and from records."""
 
+import contextlib
 import math
 import os
 import sqlite3
@@ -263,3 +264,15 @@ def test_records_that_are_no_samples(fields: dict[str, object]) -> None:
     with pytest.raises(Failure) as failure:
         list(samples.from_records([sample(**fields)]))
     assert failure.value.status == 65
+
+
+def test_a_request_that_cannot_be_is_not_known(work_dir: Path) -> None:
+    with contextlib.closing(sqlite3.connect("x.db")) as db:
+        db.executescript(
+            "CREATE TABLE job_resource_samples (job_id, timestamp, cpu_percent, memory_bytes, num_processes);"
+            "INSERT INTO job_resource_samples VALUES (1, 1, 2, 3, 4);"
+            "CREATE TABLE job_attempts (job_id, attempt_id, memory_bytes, num_cpus, runtime_s, started_at);"
+            "INSERT INTO job_attempts VALUES (1, 1, '8g', 9223372036854775807, 9e999, 5.5);"
+        )
+    (found,) = samples.read("x.db")
+    assert found.request == (None, None, None, 5.5)

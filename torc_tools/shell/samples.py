@@ -26,6 +26,7 @@ _NODE_COLUMNS = (
 )
 _NAN = array("d", [math.nan])
 _PAGE = 20_000  # rows: some 20 ms, in which a writer waits
+_MOST_ASKED = 1 << 60
 _NAME = re.compile(r"resource_metrics_(.+?)_\d+_\d+(?:_[^_]+)?\.db")
 
 _Key = tuple[int, int]  # job_id, attempt_id
@@ -199,7 +200,12 @@ def _names(db: sqlite3.Connection) -> dict[int, str]:
 
 def _requests(db: sqlite3.Connection) -> dict[_Key, Request]:
     ask = "SELECT job_id, attempt_id, memory_bytes, num_cpus, runtime_s, started_at FROM job_attempts"
-    return {(job_id, attempt_id): Request(*asked) for job_id, attempt_id, *asked in db.execute(ask)}
+    return {(job_id, attempt_id): Request(*map(_sane, asked)) for job_id, attempt_id, *asked in db.execute(ask)}
+
+
+def _sane(value: Any) -> Any:
+    """Give a number; None for what no request can be."""
+    return value if isinstance(value, int | float) and abs(value) < _MOST_ASKED else None
 
 
 def _summary(db: sqlite3.Connection) -> NodeSummary | None:
