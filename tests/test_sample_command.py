@@ -307,7 +307,7 @@ def test_to_a_file_and_as_text(torc: Torc, work_dir: Path) -> None:
     done = torc("torc-sample", "--node", "--interval", "0.05", "--count", 1, "-f", "text")
     lines = done.stdout.decode().splitlines()
     assert lines[0].startswith(f"node {os.uname().nodename}  -  ")
-    assert lines[1] == f"command      node {os.uname().nodename}"
+    assert lines[1] == f"looked at    node {os.uname().nodename}"
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def _sample(record: Record) -> str:
 
 
 def _usage(record: Record) -> Iterator[str]:
-    yield f"command      {_whose(record)}"
+    yield f"{'command' if record.get('command') else 'looked at':13}{_whose(record)}"
     if record["return_code"] is not None:
         yield f"exit status  {record['return_code']}"
     yield f"elapsed      {_clock(record['exec_time_s'])}"
