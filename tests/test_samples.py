@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from torc_tools.exits import Failure
+from torc_tools.flows import plotting
 from torc_tools.series import Request
 from torc_tools.shell import samples
 
@@ -276,3 +277,16 @@ def test_a_request_that_cannot_be_is_not_known(work_dir: Path) -> None:
         )
     (found,) = samples.read("x.db")
     assert found.request == (None, None, None, 5.5)
+
+
+def test_records_come_through_a_pipe_whole(work_dir: Path) -> None:
+    sample = b'{"type":"sample","pid":7,"cpu_percent":1.0,"memory_bytes":5,"num_processes":1,"at":%d}\n'
+    into, out = os.pipe()
+    os.write(out, b"".join(sample % at for at in range(1, 201)))
+    os.close(out)
+    try:
+        found = plotting.collect([f"/dev/fd/{into}"], None)
+    finally:
+        os.close(into)
+    (track,) = found.members
+    assert track.samples == 200

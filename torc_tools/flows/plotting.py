@@ -1,6 +1,7 @@
 """Samples read from databases or records, reduced, and drawn: a page a job, pages of all jobs, pages of machines."""
 
 import os
+import stat
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -69,11 +70,20 @@ def _complain(missing: list[int], there: int) -> None:
 
 
 def _has_records(path: str) -> bool:
+    if stat.S_ISFIFO(_mode(path)):
+        return True  # no database is read from a pipe, and what is read from one is gone
     try:
         with open(path, "rb") as file:
             return file.read(1) == b"{"
     except OSError:
         return False  # the reader of databases says what is wrong with it
+
+
+def _mode(path: str) -> int:
+    try:
+        return os.stat(path).st_mode
+    except (OSError, ValueError):
+        return 0
 
 
 def _from_records(records: Iterable[Record], job_ids: Collection[int] | None, origin: str, found: Collected) -> None:
