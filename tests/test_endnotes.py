@@ -46,7 +46,7 @@ def test_code_0_after_a_signal_is_no_good_end(work_dir: Path, line: str, code: i
 
 
 HEARS = """
-import pathlib, signal, sys
+import pathlib, signal, sys, time
 heard = []
 def hear(number, _frame):
     heard.append(number)
@@ -56,7 +56,7 @@ def hear(number, _frame):
 signal.signal(getattr(signal, sys.argv[1]), hear)
 pathlib.Path("up").touch()
 while True:
-    signal.pause()
+    time.sleep(0.05)  # pause() would sleep through a signal that comes just before it
 """
 
 
