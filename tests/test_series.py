@@ -66,14 +66,23 @@ def test_torcs_columns_come_first(series: SeriesFile) -> None:
 
 
 def test_the_summary_of_the_machine_goes_on_in_the_next_worker(work_dir: Path) -> None:
-    for cpu, memory in ((None, 10), (50.0, 30)):
+    for cpu, memory in ((20.0, 10), (50.0, 30)):
         one = SeriesFile("x.db")
         one.node(NodeSample(1.5, cpu, memory, 100, 0.5, 7), keep=memory == 30)
         one.close()
     node = samples.node("x.db")
     assert node is not None
     assert (list(node.memory), list(node.total_memory), list(node.processes)) == ([30], [100], [7])
-    assert node.summary == (2, 50, 25, 30, 20)
+    assert node.summary == (2, 50, 35, 30, 20)
+
+
+def test_a_summary_of_which_nothing_is_known_is_not_written(work_dir: Path) -> None:
+    series = SeriesFile(str(work_dir / "samples.db"))
+    series.node(NodeSample(1.0, None, 10, 100, 0.5, 7))
+    series.close()
+    machine = samples.node(str(work_dir / "samples.db"))
+    assert machine is not None
+    assert (len(machine.times), machine.summary) == (1, None)
 
 
 @pytest.mark.parametrize(

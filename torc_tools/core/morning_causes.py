@@ -93,7 +93,7 @@ def _cause_row(each: Cause) -> Markup:
         el("td", words.work(each.lost_s), data_head="Lost", class_="n"),
     )
     named = el("th", el("span", words.cause(each.cause), class_=f"dot k-{words.kind(each.cause)}"), scope="row")
-    steps = steps or [el("li", "nothing was changed", class_="rest")]
+    steps = steps or [el("li", "nothing was changed between attempts", class_="rest")]
     done = el("td", el("ul", *steps, *said), data_head="What was done, what they said")
     return el("tr", named, *cells, done)
 

@@ -220,9 +220,9 @@ class _Summary:
         self._earlier = NodeSummary(*row) if sound else None  # it is a job that can write there, too
 
     def write(self, db: sqlite3.Connection) -> None:
-        """Write it, where there is something new."""
-        if not self.new:
-            return
+        """Write it, where there is something new and something known."""
+        if not self.new or not (self._earlier or (self._cpu[0] and self._memory[0])):
+            return  # the columns, which are torc's, have no way to say that nothing is known
         was = self._earlier or NodeSummary(0, 0.0, 0.0, 0, 0)
         count = self._memory[0]
         cpu = (was.avg_cpu * was.samples + self._cpu[1]) / max(1, was.samples + self._cpu[0])
