@@ -149,7 +149,9 @@ def sbatch(folder: Path, words: list[str]) -> int:
         }
     runner = [sys.executable, "-S", __file__, str(folder), "run", str(job_id)]
     null = subprocess.DEVNULL
-    subprocess.Popen(runner, start_new_session=True, stdin=null, stdout=null, stderr=null)
+    process = subprocess.Popen(runner, start_new_session=True, stdin=null, stdout=null, stderr=null)
+    with table(folder) as found:  # at once, so that stop() finds it
+        found["jobs"][str(job_id)]["runner"] = process.pid
     sys.stdout.write(f"{job_id}\n" if "parsable" in given else f"Submitted batch job {job_id}\n")
     return 0
 
@@ -157,8 +159,6 @@ def sbatch(folder: Path, words: list[str]) -> int:
 def run(folder: Path, words: list[str]) -> int:
     """Be a job: wait until it may begin, run the script, note how it ended."""
     job_id = words[0]
-    with table(folder) as found:
-        found["jobs"][job_id]["runner"] = os.getpid()
     until(lambda: begin(folder, job_id), "the job to begin", 3600)
     with table(folder) as found:
         job = found["jobs"][job_id]
