@@ -206,7 +206,7 @@ def test_several_databases_are_drawn_together(torc: Torc, work_dir: Path) -> Non
     assert machines == {"n1 (resource_metrics_n1_1_1.db)", "n2 (resource_metrics_n2_1_1.db)"}
     assert torc("plot", "-f", "json", "-o", "b", two, three).returncode == 0
     groups = {each["legendgroup"] for each in figure(work_dir / "b" / "resource_plot_job_1.json")["data"]}
-    assert groups == {"attempt 1, resource_metrics_n2_1_1.db", "attempt 1, resource_metrics_n2_1_2.db"}
+    assert groups == {"run 1, attempt 1", "run 2, attempt 1"}
 
 
 def sample(**more: object) -> str:

@@ -1,6 +1,7 @@
 """What is kept of a series to draw it: few points, the figures of all of them, and what was asked for."""
 
 import math
+import re
 from array import array
 from collections import Counter
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from torc_tools.core import downsampling
 from torc_tools.series import Request, Series
 
 POINTS = 2000  # of one line at most: twice what a screen is wide
+_OF_A_RUN = re.compile(r"resource_metrics_.+?_\d+_(\d+)(?:_[^_]+)?\.db")
 _NOTHING_ASKED = Request(None, None, None, None)
 
 Column = Sequence[float]
@@ -86,14 +88,21 @@ def curve(times: Column, values: Column) -> Curve:
 
 
 def labels(tracks: Sequence[Track]) -> list[str]:
-    """Tell the tracks of one job apart: by attempt, where that does not do by machine, too, else by file and place."""
+    """Tell the tracks of one job apart: by attempt, else by machine or run, too, else by file and place."""
     attempts = [f"attempt {each.attempt_id}" for each in tracks]
     machines = [f"{name} on {each.hostname}" for name, each in zip(attempts, tracks, strict=True)]
+    runs = [f"{_run(each.origin)}, {name}" for name, each in zip(attempts, tracks, strict=True)]
     files = [f"{name}, {each.origin}" for name, each in zip(attempts, tracks, strict=True)]
-    for names in (attempts, machines, files):
+    for names in (attempts, machines, runs, files):
         if all(count == 1 for count in Counter(names).values()):
             return names
     return [f"{name} ({number})" for number, name in enumerate(files, 1)]
+
+
+def _run(origin: str) -> str:
+    """Give the run of the workflow that the name of a file of samples tells, else that name."""
+    match = _OF_A_RUN.fullmatch(origin)
+    return f"run {match[1]}" if match else origin
 
 
 def job_labels(members: Sequence[Track]) -> list[str]:
