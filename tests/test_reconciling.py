@@ -228,6 +228,9 @@ def test_accounting_waits_for_the_end_and_no_longer():
         assert found.facts["accounting"] == "unavailable"
         assert found.stats == {"workflow_id": 1, "job_id": 1, "run_id": 1, "attempt_id": 1, "slurm_job_id": "7"}
         assert found.columns == {}
+    end = int(NOW - accounts.STEP_LAG_S)
+    assert accounted(account("7", "COMPLETED", End=end + 1)) is None  # the record of the step may follow
+    assert accounted(account("7", "COMPLETED", End=end)) is not None
     direct = accounted(account("7", "COMPLETED"), facts={})
     assert direct is not None
     assert direct.stats is None

@@ -13,6 +13,7 @@ from torc_tools.core.reconciling import Life, Verdict
 from torc_tools.core.slurmtext import Step
 from torc_tools.records import Record
 
+STEP_LAG_S = 10.0  # so long after the end of its allocation may the record of a step still come
 LAG_S = 3600.0  # after so long without a record of its allocation an attempt has no accounting
 _STATS = ("max_rss_bytes", "max_vm_size_bytes", "max_disk_read_bytes", "max_disk_write_bytes", "node_list")
 
@@ -89,6 +90,8 @@ def account(attempt: Record, past: Sequence[Life], now: float, uid: int) -> Acco
     if step is None or not (is_over or reconciling.is_over(step.state)):
         if not is_over and (past or now - (attempt["ended_at"] or now) < LAG_S):
             return None
+        if step is None and life is not None and _is_expected(attempt) and now - (life.job.end_s or 0) < STEP_LAG_S:
+            return None
         if step is None:
             return _without_step(attempt, life, uid)
     return _with_step(attempt, life, step, uid)
@@ -113,8 +116,12 @@ def _find(name: str, attempt: Record, past: Sequence[Life]) -> tuple[Life | None
 def _without_step(attempt: Record, life: Life | None, uid: int) -> Account:
     """Account for an attempt that no step stands for: started directly, or accounting does not have it."""
     facts = {**_of_allocation(attempt, life, uid), "accounting": "unavailable"}
-    is_expected = attempt["facts"].get("slurm_step_name") or attempt["return_code"] == states.LOST_CODE
-    return Account(facts, {}, _stats(attempt, None) if is_expected else None, is_oom=False)
+    return Account(facts, {}, _stats(attempt, None) if _is_expected(attempt) else None, is_oom=False)
+
+
+def _is_expected(attempt: Record) -> bool:
+    """Say whether there should be a step: a worker had asked for it, or nobody knows."""
+    return bool(attempt["facts"].get("slurm_step_name")) or attempt["return_code"] == states.LOST_CODE
 
 
 def _with_step(attempt: Record, life: Life | None, step: Step, uid: int) -> Account:
