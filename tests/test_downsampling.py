@@ -126,5 +126,7 @@ def test_attempts_are_told_apart_by_as_little_as_does() -> None:
     assert tracks.labels([one, other]) == ["attempt 1 on h", "attempt 1 on g"]
     again = one._replace(origin="b.db")
     assert tracks.labels([one, again]) == ["attempt 1, a.db", "attempt 1, b.db"]
+    runs = [one._replace(origin=f"resource_metrics_h_7_{run}{job}.db") for run, job in ((1, ""), (2, "_99"))]
+    assert tracks.labels(runs) == ["run 1, attempt 1", "run 2, attempt 1"]
     assert tracks.labels([one, one]) == ["attempt 1, a.db (1)", "attempt 1, a.db (2)"]
     assert tracks.job_labels([one, two, one._replace(job_id=8)]) == ["7 (attempt 1) n", "7 (attempt 2) n", "8 n"]

@@ -91,7 +91,7 @@ def labels(tracks: Sequence[Track]) -> list[str]:
     """Tell the tracks of one job apart: by attempt, else by machine or run, too, else by file and place."""
     attempts = [f"attempt {each.attempt_id}" for each in tracks]
     machines = [f"{name} on {each.hostname}" for name, each in zip(attempts, tracks, strict=True)]
-    runs = [f"{_run(each.origin)}, {name}" for name, each in zip(attempts, tracks, strict=True)]
+    runs = [f"{_run(each.origin)}{name}" for name, each in zip(attempts, tracks, strict=True)]
     files = [f"{name}, {each.origin}" for name, each in zip(attempts, tracks, strict=True)]
     for names in (attempts, machines, runs, files):
         if all(count == 1 for count in Counter(names).values()):
@@ -100,9 +100,9 @@ def labels(tracks: Sequence[Track]) -> list[str]:
 
 
 def _run(origin: str) -> str:
-    """Give the run of the workflow that the name of a file of samples tells, else that name."""
+    """Say which run of its workflow a file of samples is of, where its name tells that."""
     match = _OF_A_RUN.fullmatch(origin)
-    return f"run {match[1]}" if match else origin
+    return f"run {match[1]}, " if match else ""
 
 
 def job_labels(members: Sequence[Track]) -> list[str]:
