@@ -87,14 +87,13 @@ def account(attempt: Record, past: Sequence[Life], now: float, uid: int) -> Acco
     key = (attempt["workflow_id"], attempt["job_id"], attempt["run_id"], attempt["attempt_id"])
     life, step = _find(slurmvalues.step_name(*key), attempt, past)
     is_over = life is not None and reconciling.is_closed(life.job)
-    if step is None or not (is_over or reconciling.is_over(step.state)):
-        if not is_over and (past or now - (attempt["ended_at"] or now) < LAG_S):
-            return None
-        if step is None and life is not None and _is_expected(attempt) and now - (life.job.end_s or 0) < STEP_LAG_S:
-            return None
-        if step is None:
-            return _without_step(attempt, life, uid)
-    return _with_step(attempt, life, step, uid)
+    if step is not None:
+        return _with_step(attempt, life, step, uid) if is_over or reconciling.is_over(step.state) else None
+    if not is_over and (past or now - (attempt["ended_at"] or now) < LAG_S):
+        return None
+    if life is not None and _is_expected(attempt) and now - (life.job.end_s or 0) < STEP_LAG_S:
+        return None
+    return _without_step(attempt, life, uid)
 
 
 def out_of_memory(found: Account, code: int) -> Account:
