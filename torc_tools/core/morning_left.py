@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from torc_tools import states, units
-from torc_tools.core import morning_words, recovery_text
+from torc_tools.core import morning_words, recovery_text, ways
 from torc_tools.core.morning import Night, Verdict
 from torc_tools.core.morning_failures import said
 from torc_tools.exits import Failure
@@ -131,9 +131,7 @@ def _commands(night: Night, job_ids: Sequence[int], plans: Sequence[Record]) -> 
     found.append(Command("Override" if most else "Recover", recover))
     if option == "--retry-unknown" and len(job_ids) <= MOST_IDS:
         ids = ",".join(str(job_id) for job_id in job_ids)
-        go_on = f"torc-run{store} {workflow_id}"
-        if facts.engine == "slurm":
-            go_on = f"torc-regenerate{store} {workflow_id} | torc-submit{store}"
+        go_on = ways.go_on(workflow_id, store, is_slurm=facts.engine == "slurm")
         found.append(Command("These alone", f"torc-reset{store} --job-ids {ids} && {go_on}"))
     return found
 

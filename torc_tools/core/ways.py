@@ -1,19 +1,22 @@
-"""The commands that let a workflow go on, as messages name them: one spelling for all that give advice."""
+"""The commands that let a workflow go on, as messages name them: one spelling for all that give advice.
+
+`store` is what names the store in them: empty, or ' --store FILE'.
+"""
 
 
-def here(workflow_id: int) -> str:
+def here(workflow_id: int, store: str = "") -> str:
     """Give the command that runs a workflow on this machine."""
-    return f"torc-run {workflow_id}"
+    return f"torc-run{store} {workflow_id}"
 
 
-def on_slurm(workflow_id: int) -> str:
+def on_slurm(workflow_id: int, store: str = "") -> str:
     """Give the commands that plan and submit what a workflow needs of Slurm."""
-    return f"torc-regenerate {workflow_id} | torc-submit"
+    return f"torc-regenerate{store} {workflow_id} | torc-submit{store}"
 
 
-def go_on(workflow_id: int, *, is_slurm: bool) -> str:
+def go_on(workflow_id: int, store: str = "", *, is_slurm: bool) -> str:
     """Give what lets a workflow go on where it has run, or is meant to run."""
-    return on_slurm(workflow_id) if is_slurm else here(workflow_id)
+    return on_slurm(workflow_id, store) if is_slurm else here(workflow_id, store)
 
 
 def uncancel(workflow_id: int) -> str:
