@@ -61,6 +61,7 @@ class StepAttempt(Attempt):
         self._ended_after: float | None = None
         self._warned_for: str | None = None
         self._note = endnotes.path(desk.output_dir, job["workflow_id"], (job["job_id"], job["run_id"], attempt_id))
+        self._left = endnotes.Note()  # what it says, once srun has ended
 
     def _launch(self, command: str, env: dict[str, str]) -> int:
         """Start srun."""
@@ -181,13 +182,14 @@ class StepAttempt(Attempt):
             self._look_around()
         self._around.finder.forget(self._tree)
         self._ended_after = self._used_time()
+        self._left = endnotes.read(self._note)
         if exit_code < 0 or (said.node_failed and not said.ended):  # srun has given the step up, and it may live
             self._tree.signal(9)
             self._signal_afar(9)
             self._not_made(Outcome(states.FAILED, states.LOST_CODE, "launch_failed"), again=False)
         elif exit_code and not said.ended and not said.oom and not self._tree.found:
             self._not_made(Outcome(states.FAILED, exit_code, "launch_failed"), again=not said.never)
-        elif self.stop_reason is None and not said.oom and (exit_code in _DIED or endnotes.read(self._note).told):
+        elif self.stop_reason is None and not said.oom and (exit_code in _DIED or self._left.told):
             self._heed(exit_code, rusage)
         else:
             self._decide(exit_code, rusage)
@@ -210,7 +212,7 @@ class StepAttempt(Attempt):
                 self.stop_reason = outcome.MEMORY
             elif self._warned_for:
                 self.stop_reason = self._warned_for
-        by_signal = self._said.by_signal or endnotes.read(self._note).by_signal
+        by_signal = self._said.by_signal or self._left.by_signal
         super()._over(128 - exit_code if by_signal and exit_code > 128 else exit_code, rusage)
         self._words.close()
         endnotes.drop(self._note)
