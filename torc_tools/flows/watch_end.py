@@ -39,16 +39,26 @@ class Hearing:
             self._say(line)
 
 
-def nothing_fits(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> Ended:
-    """End where no job that is ready fits anywhere, as `still_nowhere` will know it."""
-    state["told"] = ["nowhere", seen.progress]
+def was_told(watcher: Watch, state: dict[str, Any], what: str, seen: pace.Seen) -> bool:
+    """Say whether a step before ended with the same word, and nothing has moved since: with --once it is told once."""
+    return watcher.once and state.get("told") == [what, seen.progress]
+
+
+def stop(watcher: Watch, state: dict[str, Any], what: str, seen: pace.Seen) -> Ended:
+    """End in vain, as `was_told` will know it."""
+    state["told"] = [what, seen.progress]
     keep(watcher, state)
     return Ended(exits.EMPTY)
 
 
+def nothing_fits(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> Ended:
+    """End where no job that is ready fits anywhere, as `still_nowhere` will know it."""
+    return stop(watcher, state, "nowhere", seen)
+
+
 def still_nowhere(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> bool:
-    """Say whether a step before has told that nothing fits, and that still holds: with --once it is told once."""
-    if not watcher.once or state.get("told") != ["nowhere", seen.progress]:
+    """Say whether a step before has told that nothing fits, and that still holds."""
+    if not was_told(watcher, state, "nowhere", seen):
         return False
     heard: list[str] = []
     ran = pipeline.run([*recovery_stages.go_on(watcher.request)[0], "--read-only"], hear=heard.append)
@@ -57,10 +67,10 @@ def still_nowhere(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> boo
 
 def end(watcher: Watch, state: dict[str, Any], step: pace.Done | pace.GiveUp, seen: pace.Seen) -> Ended:
     """Say how it ended; with --once the same end is said once."""
-    told = [step.why if isinstance(step, pace.GiveUp) else "done", seen.progress]
-    if not (watcher.once and state.get("told") == told):
+    what = step.why if isinstance(step, pace.GiveUp) else "done"
+    if not was_told(watcher, state, what, seen):
         say_all(watcher.log.say, _ending(watcher, step, seen))
-    state["told"] = told
+    state["told"] = [what, seen.progress]
     if isinstance(step, pace.Done):
         state["recoveries"] = 0
     keep(watcher, state)

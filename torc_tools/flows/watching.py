@@ -221,16 +221,12 @@ def _nothing(watcher: Watch, state: dict[str, Any], counts: recovery_text.Plan, 
         keep(watcher, state)
         return Pause(watcher.policy.poll_s)
     say_all(watcher.log.say, recovery_text.nothing_recoverable(watcher.request.workflow_id, counts))
-    state["told"] = ["nothing", seen.progress]
-    keep(watcher, state)
-    return Ended(exits.EMPTY)
+    return watch_end.stop(watcher, state, "nothing", seen)
 
 
 def _still_nothing(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> bool:
-    """Say whether a step before has told that nothing is recoverable, and that still holds: it is told once."""
-    if not watcher.once or state.get("told") != ["nothing", seen.progress]:
-        return False
-    return not _runs_again(watcher)
+    """Say whether a step before has told that nothing is recoverable, and that still holds."""
+    return watch_end.was_told(watcher, state, "nothing", seen) and not _runs_again(watcher)
 
 
 def _runs_again(watcher: Watch) -> bool:
