@@ -32,6 +32,17 @@ RESULTS = (  # job_id, status, return_code, exec_time_s, peak_memory_bytes, memo
 TOKEN = "0123456789abcdef0123456789abcdef"  # noqa: S105  names the workflow; not a secret
 
 
+def in_memory() -> sqlite3.Connection:
+    """Give a store in memory with workflow 1, which has no job."""
+    db = store._prepared(sqlite3.connect(":memory:", isolation_level=None))
+    store.migrations.migrate(db, ":memory:")
+    db.execute(
+        "INSERT INTO workflow (token, name, created_at, output_dir, submission_dir, config)"
+        " VALUES ('t', 'w', 1.0, '/', '/', '{}')"
+    )
+    return db
+
+
 def prepare(folder: Path, name: str = "torc.db") -> Path:
     """Make the store `name` in `folder` with workflow 1, whose run 1 is over; give its path."""
     path = folder / name

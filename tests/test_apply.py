@@ -8,13 +8,12 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prepared import GIB, dump, execute, prepare
+from prepared import GIB, dump, execute, in_memory, prepare
 
 from torc_tools.core import adjusting
 from torc_tools.core.adjusting import Life
 from torc_tools.core.heuristics import Policy, adjust
 from torc_tools.flows import applying
-from torc_tools.shell import store
 
 
 def adjustment(job_id=2, **fields):
@@ -252,12 +251,7 @@ def worlds(draw):
 
 
 def world(limits, jobs) -> sqlite3.Connection:
-    db = store._prepared(sqlite3.connect(":memory:", isolation_level=None))
-    store.migrations.migrate(db, ":memory:")
-    db.execute(
-        "INSERT INTO workflow (token, name, created_at, output_dir, submission_dir, config)"
-        " VALUES ('t', 'w', 1.0, '/', '/', '{}')"
-    )
+    db = in_memory()
     db.executemany(
         "INSERT INTO resource_requirements (workflow_id, name, memory_bytes, runtime_s) VALUES (1, 'r', ?, ?)", limits
     )

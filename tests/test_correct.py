@@ -9,7 +9,7 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from prepared import GIB, dump, execute
+from prepared import GIB, dump, execute, in_memory
 from test_schemas import schema
 
 from torc_tools import states
@@ -18,7 +18,6 @@ from torc_tools.core import correcting, corrections, fitting
 from torc_tools.core.fitting import Policy
 from torc_tools.flows import applying
 from torc_tools.flows import correcting as flow
-from torc_tools.shell import store
 
 
 def filled(path: Path | str, requirements, jobs) -> Path | str:
@@ -417,12 +416,7 @@ policies = st.builds(
 def world(made) -> sqlite3.Connection:
     """Make a store in memory; the results are of attempts that had what their jobs ask for."""
     requirements, jobs = made
-    db = store._prepared(sqlite3.connect(":memory:", isolation_level=None))
-    store.migrations.migrate(db, ":memory:")
-    db.execute(
-        "INSERT INTO workflow (token, name, created_at, output_dir, submission_dir, config)"
-        " VALUES ('t', 'w', 1.0, '/', '/', '{}')"
-    )
+    db = in_memory()
     db.executemany(
         "INSERT INTO resource_requirements (workflow_id, name, memory_bytes, runtime_s, num_cpus)"
         " VALUES (1, 'r', ?, ?, ?)", requirements,
