@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from torc_tools.flows import recovery_limits, recovery_once, recovery_options, recovery_steps
+from torc_tools.flows import recovery_hooks, recovery_limits, recovery_once, recovery_options, recovery_steps
 from torc_tools.shell import lease, options, stream
 
 PROG = "torc-recover"
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from torc_tools.flows import recovery_preview  # what is done in earnest needs none
 
         return recovery_preview.preview(request, restart=not args.no_run)
-    recovery_steps.hook(request)
+    recovery_hooks.hook(request)
     with lease.take(request.store, request.workflow_id, PROG) as held:
         outcome = recovery_once.recover(request, held, interactive=args.interactive, restart=not args.no_run)
     return recovery_once.restart(request, outcome) if outcome.restart else outcome.status

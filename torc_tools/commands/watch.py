@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from torc_tools.core import pace
-from torc_tools.flows import recovery_options, recovery_steps, watcher, watching
+from torc_tools.flows import recovery_hooks, recovery_options, recovery_steps, watcher, watching
 from torc_tools.shell import layout, lease, options, stream, waking, watchlog
 
 PROG = "torc-watch"
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     request = recovery_options.request(args)
     seen = recovery_steps.look(request)
     request, workflow = recovery_options.placed(request, args, seen.engine), seen.workflow
-    recovery_steps.hook(request)
+    recovery_hooks.hook(request)
     stale_s = max(10.0 * args.poll_interval, lease.STALE_S)
     with lease.take(request.store, request.workflow_id, PROG, stale_s) as held, contextlib.ExitStack() as stack:
         path = layout.watch_log(args.output_dir or workflow["output_dir"], request.workflow_id)

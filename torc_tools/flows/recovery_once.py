@@ -8,7 +8,7 @@ from torc_tools import exits
 from torc_tools.core import recovery_text
 from torc_tools.core.recovery_text import Plan, say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_limits, recovery_stages, recovery_steps, recovery_submit
+from torc_tools.flows import recovery_hooks, recovery_limits, recovery_stages, recovery_steps, recovery_submit
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.flows.recovery_steps import Done, Voice
 from torc_tools.shell import lease, output, pipeline, stream
@@ -36,7 +36,7 @@ def recover(request: Request, held: lease.Lease, *, interactive: bool, restart: 
         return Outcome(exits.OK)
     if verdict == "run":
         return _go_on(request, voice, seen.counts, restart=restart)
-    raw, path = recovery_steps.planned(request, voice), None
+    raw, path = recovery_hooks.planned(request, voice), None
     if interactive:
         raw, path = recovery_steps.edited(request, raw)
     return _with_plan(request, voice, raw, path, restart=restart)

@@ -6,7 +6,7 @@ from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_once, recovery_stages, recovery_steps
+from torc_tools.flows import recovery_hooks, recovery_once, recovery_stages, recovery_steps
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.flows.recovery_steps import Done, Look, Voice
 from torc_tools.records import Record
@@ -34,7 +34,7 @@ def preview(request: Request, *, restart: bool) -> int:
     The status is that of the recovery, as far as what is not done lets it be known. Raises Failure as the recovery
     would: 75 where another has the workflow, 1 where it is not at rest, the status of a stage that fails.
     """
-    recovery_steps.hook(request)
+    recovery_hooks.hook(request)
     lease.check(request.store, request.workflow_id)
     heard: list[str] = []
     sync = pipeline.Pipe(recovery_stages.sync(request))

@@ -8,7 +8,15 @@ from torc_tools import exits
 from torc_tools.core import pace, recovery_text
 from torc_tools.core.recovery_text import say_all
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_limits, recovery_stages, recovery_steps, recovery_submit, watch_end, watch_look
+from torc_tools.flows import (
+    recovery_hooks,
+    recovery_limits,
+    recovery_stages,
+    recovery_steps,
+    recovery_submit,
+    watch_end,
+    watch_look,
+)
 from torc_tools.flows.watch_look import View
 from torc_tools.flows.watcher import Ended, Pause, Watch, keep, load, memory_of
 from torc_tools.shell import lease, liveness, pipeline, waking
@@ -195,7 +203,7 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
         say_all(say, recovery_text.failures(seen.counts))
     say_all(say, ["", recovery_text.attempt(step.attempt, watcher.policy.max_retries), ""])
     request = recovery_limits.capped(request)
-    raw = recovery_steps.planned(request, watcher.voice)
+    raw = recovery_hooks.planned(request, watcher.voice)
     found = recovery_steps.adjustments(raw)
     counts = recovery_text.plan(found)
     state["capped"] = recovery_text.capped(found)  # for torc-report --html
