@@ -29,11 +29,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write `slurm_stats` records."""
     args = parser().parse_args(argv)
     db = looking.at_workflow(args, args.workflow_id)
-    conditions, parameters = ["s.workflow_id = ?"], [args.workflow_id]
+    conditions, parameters = ["a.workflow_id = ?"], [args.workflow_id]
     for column in ("job_id", "run_id", "attempt_id"):
         wanted = getattr(args, column)
         if wanted is not None:
-            conditions.append(f"s.{column} = ?")
+            conditions.append(f"a.{column} = ?")
             parameters.append(wanted)
     found = accounting.stats(db, " AND ".join(conditions), tuple(parameters))
     people = looking.for_people(args)

@@ -31,12 +31,8 @@ def _canceled(called: Called) -> Record:
 
 
 def _items(kind: str) -> Callable[[Called], Record]:
-    """Give {"items": [...]} without what is not known, as torc 0.21 does of Slurm's statistics alone."""
-    return lambda called: {
-        "items": [
-            {key: value for key, value in entry(record).items() if value is not None} for record in of(called, kind)
-        ]
-    }
+    """Give {"items": [...]}, as torc 0.21 does of Slurm's statistics alone; what is not known is null."""
+    return lambda called: {"items": [entry(record) for record in of(called, kind)]}
 
 
 def _partition(record: Record) -> Record:

@@ -32,10 +32,12 @@ FROM result t JOIN job j USING (job_id) JOIN worker w ON w.workflow_id = t.workf
 WHERE t.workflow_id = ? AND w.slurm_job_id IS NOT NULL
     AND coalesce(json_extract(t.facts, '$.accounting'), 'pending') = 'pending'
 """
-_STATS = """
-SELECT s.*, j.name AS job_name, t.exec_time_s
-FROM slurm_stats s JOIN job j USING (job_id)
-    LEFT JOIN result t ON t.job_id = s.job_id AND t.run_id = s.run_id AND t.attempt_id = s.attempt_id
+_IDS = "SELECT workflow_id, job_id, run_id, attempt_id FROM"
+_STATS = f"""
+SELECT a.*, {", ".join(f"s.{name}" for name in COLUMNS)}, j.name AS job_name, t.exec_time_s
+FROM ({_IDS} result UNION {_IDS} slurm_stats) a JOIN job j USING (job_id)
+    LEFT JOIN slurm_stats s ON s.job_id = a.job_id AND s.run_id = a.run_id AND s.attempt_id = a.attempt_id
+    LEFT JOIN result t ON t.job_id = a.job_id AND t.run_id = a.run_id AND t.attempt_id = a.attempt_id
 """
 
 
@@ -62,8 +64,11 @@ def save_stats(db: sqlite3.Connection, rows: Iterable[Record]) -> None:
 
 
 def stats(db: sqlite3.Connection, condition: str, parameters: tuple[Any, ...]) -> Iterator[Record]:
-    """Give `slurm_stats` records in order of job, run, attempt; `condition` is SQL over slurm_stats `s`."""
-    query = f"{_STATS} WHERE {condition} ORDER BY s.job_id, s.run_id, s.attempt_id"
+    """Give a `slurm_stats` record of each attempt that ended, in order of job, run, attempt: nulls without accounting.
+
+    `condition` is SQL over the ids of the attempt `a`.
+    """
+    query = f"{_STATS} WHERE {condition} ORDER BY a.job_id, a.run_id, a.attempt_id"
     return ({"type": "slurm_stats", **_stats_record(dict(row))} for row in db.execute(query, parameters))
 
 
