@@ -23,7 +23,7 @@ PURE = {  # what core may take from the standard library: nothing that sees cloc
 IMPURE_NAMES = {"open", "print", "input", "exec", "eval", "__import__", "breakpoint"}
 WORLDLY = {"datetime", "date", "os", "time"}
 IMPURE_ATTRIBUTES = {"environ", "getenv", "now", "today", "utcnow"}
-ONE_FILE = ("yaml", "json5", "psutil", "rich", "jmespath", "plotly", "sh")
+ONE_FILE = ("yaml", "json5", "ckdl", "psutil", "rich", "jmespath", "plotly", "sh")
 SLOW = {*ONE_FILE, "jsonschema", "mcp", "isodate"}  # imported inside a function only
 
 

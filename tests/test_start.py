@@ -7,7 +7,7 @@ import pytest
 import sources
 
 SLOW = {  # CPU ms on top of argparse and orjson: see the command that needs it, inside the function that needs it
-    "psutil", "yaml", "plotly", "rich", "jmespath", "json5", "sh", "asyncio", "subprocess", "logging", "pathlib",
+    "psutil", "yaml", "plotly", "rich", "jmespath", "json5", "ckdl", "sh", "asyncio", "subprocess", "logging", "pathlib",
     "importlib.metadata", "tempfile", "multiprocessing", "concurrent.futures", "urllib.request", "http.client", "ssl",
     "jsonschema", "unittest", "shutil", "zipfile", "email",
 }  # fmt: skip
