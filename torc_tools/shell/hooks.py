@@ -7,7 +7,7 @@ import select
 import shlex
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from torc_tools import exits, units
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 BEAT_S = 60.0  # how often the caller hears that the hook still runs
 POLL_S = 0.2  # how often its end is looked for where the kernel cannot wake us
 GRACE_S = 5.0  # between SIGTERM and SIGKILL for a hook that is out of time
+MOST_ANSWER = 1 << 28  # bytes that a hook may answer with
 _CHUNK = 1 << 16
 
 
@@ -44,37 +45,46 @@ def words(command: str) -> list[str]:
 
 
 class Hook(NamedTuple):
-    """A hook as it will be started: its words with its arguments, and what is added to the environment."""
+    """A hook as it will be started: its words with its arguments, and what is added to the environment.
+
+    One that is `asked` something has it on standard input, and its standard output is the answer.
+    """
 
     command: str
     words: Sequence[str]
     environment: Mapping[str, str]
     limit_s: float
+    asked: bytes | None = None
 
 
-def run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> None:
-    """Run a hook to its end in its own process group, its output line by line through `say`.
+def run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> bytes:
+    """Run a hook to its end in its own process group, its output line by line through `say`; give its answer.
 
-    It finds our commands on its PATH, `torc` among them.
+    It finds our commands on its PATH, `torc` among them. Of one that is asked only standard error is said.
     `beat` is called at least once a minute. Raises Failure(1) where it cannot be started, exits with another status
-    than 0, or runs longer than `limit_s` seconds.
+    than 0, answers without end, or runs longer than `limit_s` seconds.
     """
     from torc_tools.shell import onpath
 
     with onpath.ours(os.environ.get("PATH")) as path:
-        _run(hook._replace(environment={"PATH": path, **hook.environment}), say, beat)
+        return _run(hook._replace(environment={"PATH": path, **hook.environment}), say, beat)
 
 
-def _run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> None:
+def _run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> bytes:
     process = _start(hook)
+    lines, answer = _Lines(say), _Answer(hook.command)
     try:
-        ended = _follow(process, time.monotonic() + hook.limit_s, say, beat)
+        ended = _follow(
+            process, [answer if hook.asked is not None else lines, lines], time.monotonic() + hook.limit_s, beat
+        )
     except BaseException:
         _end(process)
         raise
     finally:
-        if process.stdout:
-            process.stdout.close()
+        for pipe in (process.stdout, process.stderr):
+            if pipe:
+                pipe.close()
+    lines.end()
     if not ended:
         _end(process)
         allowed = units.format_duration(math.ceil(hook.limit_s))
@@ -83,59 +93,101 @@ def _run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> No
     if status:
         code = 128 - status if status < 0 else status
         raise Failure(exits.EMPTY, f"Recovery hook '{hook.command}' failed with exit code {code}")
+    return bytes(answer.found)
 
 
 def _start(hook: Hook) -> "subprocess.Popen[bytes]":
     import subprocess
 
     try:
-        return subprocess.Popen(
-            list(hook.words),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **hook.environment},
-            process_group=0,
-        )
+        with _given(hook.asked) as given:
+            return subprocess.Popen(
+                list(hook.words),
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if hook.asked is None else subprocess.PIPE,
+                env={**os.environ, **hook.environment},
+                process_group=0,
+            )
     except OSError as error:
         raise Failure(exits.EMPTY, f"cannot run recovery hook '{hook.command}': {error.strerror}") from None
 
 
-def _follow(
-    process: "subprocess.Popen[bytes]", deadline: float, say: Callable[[str], None], beat: Callable[[], None]
-) -> bool:
-    """Pass on lines until the hook's own process ends; say whether it did so in time.
+@contextlib.contextmanager
+def _given(asked: bytes | None) -> Iterator[int]:
+    """Give what a hook has as standard input: a file, so that it may read all of it, or some, or nothing."""
+    import subprocess
+    import tempfile
 
-    What the hook left in the background may hold the pipe open: it is not waited for.
+    if asked is None:
+        yield subprocess.DEVNULL
+        return
+    with tempfile.TemporaryFile(prefix="torc-hook-") as file:
+        file.write(asked)
+        file.seek(0)
+        yield file.fileno()
+
+
+class _Lines:
+    """Says what a hook writes for people, line by line."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say, self._rest = say, b""
+
+    def take(self, chunk: bytes) -> None:
+        """Say the full lines."""
+        *full, self._rest = (self._rest + chunk).split(b"\n")
+        for line in full:
+            self._say(f"  [hook] {line.decode(errors='replace')}")
+
+    def end(self) -> None:
+        """Say the last line, where it has no end."""
+        if self._rest:
+            self.take(b"\n")
+
+
+class _Answer:
+    """Keeps what a hook answers."""
+
+    def __init__(self, command: str) -> None:
+        self._command, self.found = command, bytearray()
+
+    def take(self, chunk: bytes) -> None:
+        """Keep more of it. Raises Failure(1) where it has no end."""
+        self.found += chunk
+        if len(self.found) > MOST_ANSWER:
+            most = units.human_bytes(MOST_ANSWER)
+            raise Failure(
+                exits.EMPTY, f"Recovery hook '{self._command}' answered with more than {most} and was stopped"
+            )
+
+
+def _follow(
+    process: "subprocess.Popen[bytes]", sinks: Sequence[_Lines | _Answer], deadline: float, beat: Callable[[], None]
+) -> bool:
+    """Pass on what it writes until the hook's own process ends; say whether it did so in time.
+
+    What the hook left in the background may hold the pipes open: it is not waited for.
     """
-    output = process.stdout.fileno() if process.stdout else -1
+    pipes = {pipe.fileno(): sink for pipe, sink in zip((process.stdout, process.stderr), sinks, strict=True) if pipe}
     end = liveness.end_of(process.pid)
-    watched = [descriptor for descriptor in (output, end) if descriptor is not None]
-    rest = b""
     try:
         while (left := deadline - time.monotonic()) > 0:
+            watched = [*pipes, *([] if end is None else [end])]
             readable, _, _ = select.select(watched, [], [], min(left, BEAT_S if end is not None else POLL_S))
             beat()
             ended = process.poll() is not None
-            chunk = os.read(output, _CHUNK) if output in readable else b""
-            rest = _lines(rest + chunk, say)
-            if ended and not chunk:
-                _lines(rest + b"\n" if rest else b"", say)
+            chunks = {pipe: os.read(pipe, _CHUNK) for pipe in list(pipes) if pipe in readable}
+            for pipe, chunk in chunks.items():
+                pipes[pipe].take(chunk)
+                if not chunk:
+                    del pipes[pipe]  # it closed its output and goes on
+            if ended and not any(chunks.values()):
                 return True
-            if output in readable and not chunk:
-                watched.remove(output)  # it closed its output and goes on
         return False
     finally:
         if end is not None:
             os.close(end)
-
-
-def _lines(text: bytes, say: Callable[[str], None]) -> bytes:
-    """Say the full lines of `text`; give what is left over."""
-    *full, rest = text.split(b"\n")
-    for line in full:
-        say(f"  [hook] {line.decode(errors='replace')}")
-    return rest
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
