@@ -80,6 +80,7 @@ CALLS = {
     "torc-status": Call(("1",)),
     "torc-submit": Call(("--dry-run",), line(ALLOCATION), "allocation"),
     "torc-sync": Call(("1",)),
+    "torc-undo": Call(("1",)),
     "torc-watch": Call(("1", "--once"), status=GAVE_UP),
     "torc-work": Call((), line(JOB), "job"),
     "torc-workflows": Call(()),
@@ -89,6 +90,7 @@ TALKERS = {  # commands that say words on stderr while they work, and why
     "torc-recover": "the steps of a recovery, as they are taken",
     "torc-reset": "the dependents, before they are reset",
     "torc-run": "how many jobs wait for what",
+    "torc-undo": "how much was taken back",
     "torc-watch": "the steps of a recovery, as they are taken",
 }
 SINKS = (

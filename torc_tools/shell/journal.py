@@ -3,10 +3,14 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
+
+from torc_tools.records import Record
+
+_HASHED = ("workflow_id", "at", "who", "command", "subject", "subject_id", "why", "before", "after")
 
 
 class Change(NamedTuple):
@@ -27,8 +31,6 @@ def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iter
     noted = list(changes)
     if not noted:
         return 0
-    import hashlib
-
     last = db.execute("SELECT hash FROM change ORDER BY change_id DESC LIMIT 1").fetchone()
     previous = last[0] if last else ""
     now, by = time.time(), who()
@@ -36,7 +38,7 @@ def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iter
     for change in noted:
         texts = [orjson.dumps(part, option=orjson.OPT_SORT_KEYS).decode() for part in change[2:]]
         row = (workflow_id, now, by, command, change.subject, change.subject_id, *texts)
-        previous = hashlib.sha256(orjson.dumps([previous, *row])).hexdigest()
+        previous = _hash(previous, row)
         rows.append((*row, previous))
     db.executemany(
         "INSERT INTO change (workflow_id, at, who, command, subject, subject_id, why, before, after, hash)"
@@ -44,6 +46,32 @@ def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iter
         rows,
     )
     return len(rows)
+
+
+def read(db: sqlite3.Connection, workflow_id: int) -> Iterator[Record]:
+    """Give the changes of a workflow as `change` records, oldest first."""
+    query = f"SELECT change_id, {', '.join(_HASHED)} FROM change WHERE workflow_id = ? ORDER BY change_id"
+    for row in db.execute(query, (workflow_id,)):
+        ids = {"type": "change", "workflow_id": row["workflow_id"], "change_id": row["change_id"]}
+        told = {key: row[key] for key in ("at", "who", "command", "subject", "subject_id")}
+        yield {**ids, **told, **{key: orjson.loads(row[key]) for key in ("why", "before", "after")}}
+
+
+def broken(db: sqlite3.Connection) -> int | None:
+    """Give the first change whose hash does not fit it and the one before it: the journal was edited; None: none."""
+    previous = ""
+    for row in db.execute(f"SELECT {', '.join(_HASHED)}, hash, change_id FROM change ORDER BY change_id"):
+        *hashed, kept, change_id = row
+        if _hash(previous, hashed) != kept:
+            return int(change_id)
+        previous = kept
+    return None
+
+
+def _hash(previous: str, row: Iterable[Any]) -> str:
+    import hashlib
+
+    return hashlib.sha256(orjson.dumps([previous, *row])).hexdigest()
 
 
 def who() -> str:
