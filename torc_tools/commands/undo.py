@@ -10,8 +10,8 @@ from torc_tools.records import Record
 from torc_tools.shell import journal, lease, options, output, queries, stream
 
 PROG = "torc-undo"
-COLUMNS = ("subject", "subject_id", "job_name", "was", "is")
-LISTED = ("change_id", "at", "command", "subject", "subject_id", "was", "is", "undone")
+COLUMNS = ("what", "change")
+LISTED = ("change_id", "at", "command", "what", "change", "undone")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -80,18 +80,16 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _for_people(found: Iterable[Record]) -> Iterator[Record]:
+    from torc_tools.core import undo_text
+
     for record in found:
         yield {
             **record,
-            "at": looking.local_time(record["at"]) if "at" in record else None,
-            "was": _fields(record["before"]),
-            "is": _fields(record["after"]),
+            "at": looking.local_time(record.get("at")),
+            "what": undo_text.subject(record),
+            "change": undo_text.change(record),
             "undone": "undone" if record.get("undone_by") else None,
         }
-
-
-def _fields(state: Record | None) -> str | None:
-    return ", ".join(f"{key} {'-' if value is None else value}" for key, value in state.items()) if state else None
 
 
 if __name__ == "__main__":

@@ -1,0 +1,38 @@
+"""Changes in a person's words: 'job 2 (hog)', 'memory 48m -> 111m, status failed -> ready'."""
+
+from typing import Any
+
+from torc_tools import units
+from torc_tools.records import Record
+
+_WORDS = {"resource_requirements": "requirements", "resource_requirements_id": "requirements"}
+_FORMS = {"memory_bytes": ("memory", units.format_memory), "runtime_s": ("runtime", units.format_duration)}
+
+
+def subject(record: Record) -> str:
+    """Name the subject of a `change` or `undone` record."""
+    kind = _WORDS.get(record["subject"], record["subject"])
+    name = f" ({record['job_name']})" if record.get("job_name") else ""
+    return f"{kind} {record['subject_id']}{name}"
+
+
+def change(record: Record) -> str:
+    """Say what became of the subject: only the fields that differ, each as it was and as it is."""
+    before, after = record["before"], record["after"]
+    if before is None or after is None:
+        verb, state = ("made", after) if before is None else ("gone", before)
+        return f"{verb}: " + ", ".join(f"{_word(key)} {_told(key, value)}" for key, value in (state or {}).items())
+    keys = [key for key in after if before.get(key) != after[key]]
+    return ", ".join(f"{_word(key)} {_told(key, before.get(key))} -> {_told(key, after[key])}" for key in keys)
+
+
+def _word(key: str) -> str:
+    return _FORMS[key][0] if key in _FORMS else _WORDS.get(key, key)
+
+
+def _told(key: str, value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return _FORMS[key][1](value) if key in _FORMS and isinstance(value, int) else str(value)
