@@ -16,7 +16,7 @@ _PEOPLES_COLUMNS = (*_DRY_COLUMNS[:-2], "memory", "runtime")
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
     made = options.parser("torc-create", "Check and expand a workflow spec, store it, and print the workflow.")
-    made.add_argument("spec", metavar="SPEC", help="a spec in YAML, JSON or JSON5; -: standard input")
+    made.add_argument("spec", metavar="SPEC", help="a spec in YAML, JSON, JSON5 or KDL; -: standard input")
     made.add_argument(
         "-o", "--output-dir", metavar="DIR", default="torc_output", help="where output goes (default: torc_output)"
     )

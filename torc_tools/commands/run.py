@@ -13,7 +13,7 @@ from torc_tools.exits import Failure
 from torc_tools.flows import fold, running, summing
 from torc_tools.shell import options, output, queries, store, stream
 
-SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5")
+SPEC_ENDINGS = (".yaml", ".yml", ".json", ".json5", ".kdl")
 
 
 def parser() -> argparse.ArgumentParser:

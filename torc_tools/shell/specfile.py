@@ -1,4 +1,4 @@
-"""Spec files: YAML, JSON and JSON5 read into plain data that knows on which line each part stands.
+"""Spec files: YAML, JSON, JSON5 and KDL read into plain data that knows on which line each part stands.
 
 YAML is read as YAML 1.2 does: yes, no, 1:30 and 2024-01-15 are strings. Aliases are followed as long as the whole
 stays small; keys that stand twice in a map are refused.
@@ -31,15 +31,16 @@ class Spec:
 
 
 def load(file: str) -> Spec:
-    """Read a spec: the format is told by the extension, else JSON, JSON5 and YAML are tried; '-' is standard input.
+    """Read a spec: the format is told by the extension, else all are tried; '-' is standard input.
 
-    Raises Failure(66) where it cannot be opened, Failure(65) where it is not what its extension says.
+    Raises Failure(66) where it cannot be opened, Failure(65) where it is not what its extension says, and
+    Failure(69) for KDL where the package that reads it is not installed.
     """
     text = _text(file)
     name = "standard input" if file == "-" else file
     folder = "." if file == "-" else os.path.dirname(file) or "."
     extension = os.path.splitext(file)[1].lower()
-    reader = {".json": _json, ".json5": _json5, ".yaml": _yaml, ".yml": _yaml}.get(extension, _any)
+    reader = {".json": _json, ".json5": _json5, ".yaml": _yaml, ".yml": _yaml, ".kdl": _kdl}.get(extension, _any)
     try:
         data, line_of = reader(text)
     except _Unreadable as error:
@@ -107,7 +108,29 @@ def _any(text: str) -> _Read:
                 return reader(text)
             except _Unreadable:
                 continue
-    return _yaml(text)
+    return _yaml_or_kdl(text)
+
+
+def _yaml_or_kdl(text: str) -> _Read:
+    """Read what is a map in YAML; else what names its jobs in KDL. The words about YAML say what is wrong."""
+    try:
+        read = _yaml(text)
+    except _Unreadable:
+        if (other := _tried_kdl(text)) is None:
+            raise
+        return other
+    return read if isinstance(read[0], dict) else _tried_kdl(text) or read
+
+
+def _tried_kdl(text: str) -> _Read | None:
+    """Read a text as KDL where it is that beyond doubt."""
+    from torc_tools.shell import kdlfile
+
+    try:
+        read = kdlfile.load(text)
+    except (kdlfile.Unreadable, Failure):
+        return None
+    return read if "jobs" in read[0] else None
 
 
 def _json(text: str) -> _Read:
@@ -148,6 +171,15 @@ def _yaml(text: str) -> _Read:
     try:
         return yamlfile.load(text)
     except yamlfile.Unreadable as error:
+        raise _Unreadable(*error.args) from None
+
+
+def _kdl(text: str) -> _Read:
+    from torc_tools.shell import kdlfile
+
+    try:
+        return kdlfile.load(text)
+    except kdlfile.Unreadable as error:
         raise _Unreadable(*error.args) from None
 
 
