@@ -24,7 +24,8 @@ BAD = frozenset({FAILED, CANCELED, TERMINATED})  # cancels dependents that ask f
 SETTLED = DONE | {DISABLED}  # nothing of the workflow waits for it
 WAITING = frozenset({UNINITIALIZED, BLOCKED, READY})  # not started
 ACTIVE = frozenset({PENDING, RUNNING})  # a worker has it
-RECOVERABLE = frozenset({FAILED, TERMINATED})  # what diagnosis looks at
+FOR_GOOD = frozenset({FAILED, TERMINATED})  # failures that dependents have heard of
+RECOVERABLE = FOR_GOOD | {PENDING_FAILED}  # what diagnosis looks at
 
 UNSENT = ("planned", "submitting")  # of allocations: Slurm has it not, or it is not known whether it has
 LIVE = ("submitting", "queued", "active")  # Slurm has it, or may have it

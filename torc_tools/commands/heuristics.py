@@ -29,13 +29,18 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--max-memory", metavar="SIZE", type=options.memory, help="grow no request past this")
     made.add_argument("--max-runtime", metavar="DURATION", type=options.duration, help="grow no request past this")
     made.add_argument("--retry-unknown", action="store_true", help="run jobs again whose failure has no known cause")
+    made.add_argument("--unknown", action="store_true", help="write the diagnosis of those, and plan nothing")
+    made.add_argument("--answers", metavar="FILE", help="adjustments that count instead of ours, for those alone")
     options.add_output(made)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write an `adjustment` for each `diagnosis`; pass every other record on."""
-    args = parser().parse_args(argv)
+    made = parser()
+    args = made.parse_args(argv)
+    if args.unknown and args.answers is not None:
+        made.error("--unknown plans nothing, and --answers is part of a plan")
     policy = heuristics.Policy(
         memory_milli=args.memory_multiplier,
         runtime_milli=args.runtime_multiplier,
@@ -43,7 +48,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         max_memory=args.max_memory,
         max_runtime=args.max_runtime,
     )
-    planned = records.replace(stream.read(args.file), "diagnosis", lambda each: [heuristics.adjust(each, policy)])
+    if args.answers is not None or args.unknown:
+        from torc_tools.flows import answering  # most plans ask nobody
+
+        if args.unknown:
+            return output.emit(answering.unknown(args.file, policy), args)
+        planned = answering.answered(args.file, args.answers, policy)
+    else:
+        planned = records.replace(stream.read(args.file), "diagnosis", lambda each: [heuristics.adjust(each, policy)])
     people = looking.for_people(args)
     return output.emit(map(adjusting.for_people, planned) if people else planned, args, COLUMNS if people else ())
 

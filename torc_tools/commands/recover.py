@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from torc_tools.flows import recovery_preview  # what is done in earnest needs none
 
         return recovery_preview.preview(request, restart=not args.no_run)
-    recovery_hooks.hook(request)
+    recovery_hooks.check(request)
     with lease.take(request.store, request.workflow_id, PROG) as held:
         outcome = recovery_once.recover(request, held, interactive=args.interactive, restart=not args.no_run)
     return recovery_once.restart(request, outcome) if outcome.restart else outcome.status

@@ -38,14 +38,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Name the jobs, show what depends on them, reset all in one transaction, then write the receipt."""
     args = parser().parse_args(argv)
     found = [] if _choosing(args) else stream.whole(stream.read(args.file), resetting.check)
-    names = [name for record in found if record["type"] in resetting.NAMING for name in resetting.names(record)]
+    names = [name for record in found if resetting.is_naming(record) for name in resetting.names(record)]
     workflow_id = args.workflow_id or _workflow_of(args, names)
     db = fold.opened(options.store_path(args), workflow_id, copy=args.dry_run, writes=True)
     chosen = _chosen(db, args) if _choosing(args) else names
     done, refused = flow.reset(db, chosen, force=args.force, dry_run=args.dry_run, show=_show)
     for line in refused:
         _show(line)
-    passed = [record for record in found if record["type"] not in resetting.NAMING or _tried(record, args)]
+    passed = [record for record in found if not resetting.is_naming(record) or _tried(record, args)]
     status = output.emit(records.framed(PROG, workflow_id, [*passed, *done]), args, COLUMNS)
     return exits.DATA if refused else status
 

@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     request = recovery_options.request(args)
     seen = recovery_steps.look(request)
     request, workflow = recovery_options.placed(request, args, seen.engine), seen.workflow
-    recovery_hooks.hook(request)
+    recovery_hooks.check(request)
     stale_s = max(10.0 * args.poll_interval, lease.STALE_S)
     with lease.take(request.store, request.workflow_id, PROG, stale_s) as held, contextlib.ExitStack() as stack:
         path = layout.watch_log(args.output_dir or workflow["output_dir"], request.workflow_id)

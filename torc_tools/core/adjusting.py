@@ -7,11 +7,12 @@ where the store already holds the new value, it was applied before and nothing i
 from collections.abc import Callable, Container, Mapping
 from typing import NamedTuple
 
-from torc_tools import units
+from torc_tools import states, units
 from torc_tools.exits import DATA, Failure
 from torc_tools.records import Record, may, need, need_ids
 
-ACTIONS = ("adjust", "retry", "hold")
+ACTIONS = ("adjust", "retry", "hold", "fail")
+DIRECTIONS = ("upscale", "downscale")
 MOST_CPUS = 2**31 - 1
 
 
@@ -26,6 +27,7 @@ class Life(NamedTuple):
     memory: int | None
     runtime: int | None
     cpus: int | None = None
+    status: int = states.FAILED
 
 
 class Wish(NamedTuple):
@@ -51,6 +53,11 @@ def check(record: Record) -> None:
     action = may(record, "action", str) or "adjust"
     if action not in ACTIONS:
         raise Failure(DATA, f"adjustment: 'action' is '{action}', expected one of {', '.join(ACTIONS)}")
+    direction = may(record, "direction", str)
+    if direction not in (None, *DIRECTIONS):
+        raise Failure(DATA, f"adjustment: 'direction' is '{direction}', expected one of {', '.join(DIRECTIONS)}")
+    for key in ("reason", "held", "override"):
+        may(record, key, str)
     memory, runtime = _new_memory(record), _new_runtime(record)
     for key, parse in (("original_memory", units.parse_memory), ("original_runtime", units.parse_duration)):
         if may(record, key, str) is not None:
@@ -63,7 +70,7 @@ def check(record: Record) -> None:
 
 def wishes(record: Record) -> list[Wish]:
     """Give what a checked `adjustment` asks for, job by job."""
-    acts = record.get("action") != "retry"
+    acts = record.get("action") not in ("retry", "fail")
     memory, runtime = (_new_memory(record), _new_runtime(record)) if acts else (None, None)
     cpus = _new_cpus(record) if acts else None
     return [Wish(job_id, memory, runtime, record, cpus) for job_id in record["job_ids"]]
@@ -87,11 +94,24 @@ def refusal(wish: Wish, life: Life | None, *, named: bool = False) -> str | None
     for word, want, have in zip(("run", "attempt"), planned, (life.run_id, life.attempt_id), strict=True):
         if want not in (None, have):
             return f"planned for {word} {want}, the store has {have}"
-    return _moved(wish, life) or _falls(wish, life)
+    return _unfit(life) if is_final(record) else _moved(wish, life) or _falls(wish, life)
+
+
+def _unfit(life: Life) -> str | None:
+    """Say why a job cannot be called failed for good."""
+    pending = life.status == states.PENDING_FAILED
+    return None if pending else f"{states.NAMES[life.status]}, and only a failed job fails for good"
+
+
+def is_final(record: Record) -> bool:
+    """Say whether an adjustment calls a failure final: the job is not run again."""
+    return record.get("action") == "fail"
 
 
 def fulfilled(wish: Wish, life: Life) -> bool:
     """Say whether the store already holds what a wish asks for; a plain retry asks for nothing."""
+    if is_final(wish.record):
+        return life.status in states.FOR_GOOD
     pairs = (wish.memory, life.memory), (wish.runtime, life.runtime), (wish.cpus, _had_cpus(life))
     asked = [pair for pair in pairs if pair[0] is not None]
     return bool(asked) and all(want == have for want, have in asked)
@@ -124,6 +144,7 @@ class Plan:
         self.out: list[Record] = []
         self.refused: list[str] = []
         self.granted: dict[int, Key] = {}
+        self.final: dict[int, None] = {}  # jobs to be called failed, in order
         self.why: dict[int, Record] = {}
 
     def take(self, record: Record) -> None:
@@ -133,7 +154,8 @@ class Plan:
             return
         for wish in wishes(record):
             life = self._lives.get(wish.job_id)
-            why_not = refusal(wish, life, named=wish.job_id in self.granted)
+            named = wish.job_id in self.granted or wish.job_id in self.final
+            why_not = refusal(wish, life, named=named)
             if why_not is None and life is not None:
                 self._grant(wish, life)
             else:
@@ -143,6 +165,9 @@ class Plan:
     def _grant(self, wish: Wish, life: Life) -> None:
         already = fulfilled(wish, life)
         self.out.append(_applied(wish, self.before[wish.job_id], already))
+        if is_final(wish.record) and not already:
+            self.final[wish.job_id] = None
+            self.why[wish.job_id] = wish.record.get("because") or {}
         if not already and (wish.memory, wish.runtime, wish.cpus) != (None, None, None):
             memory = life.memory if wish.memory is None else wish.memory
             runtime = life.runtime if wish.runtime is None else wish.runtime
@@ -181,7 +206,7 @@ def _applied(wish: Wish, life: Life, already: bool) -> Record:
         "type": "applied",
         **{key: value for key, value in record.items() if key != "type"},
         "workflow_id": life.workflow_id,
-        "action": "adjust" if grows or lasts or wish.cpus is not None else "retry",
+        "action": "fail" if is_final(record) else "adjust" if grows or lasts or wish.cpus is not None else "retry",
         "job_ids": [wish.job_id],
         "job_names": [life.job_name],
         "run_id": record.get("run_id") or life.run_id,

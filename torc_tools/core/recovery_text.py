@@ -32,6 +32,8 @@ class Plan(NamedTuple):
     unknown_held: int  # left alone because nobody knows why they failed
     held: int  # left alone for another reason
     unknown_job: int | None = None  # the first of those left alone because nobody knows why
+    hooked: int = 0  # of those run again, as a hook answered
+    final: int = 0  # called failed for good
 
 
 def job_ids(record: Record) -> list[int]:
@@ -58,28 +60,39 @@ def canceled(workflow_id: int) -> str:
     return f"Workflow {workflow_id} is canceled: '{ways.uncancel(workflow_id)}' starts it again."
 
 
+def is_hooked(adjustment: Record) -> bool:
+    """Say whether an adjustment is what a recovery hook answered."""
+    because = adjustment.get("because")
+    return isinstance(because, Mapping) and because.get("hook") is True
+
+
 def is_unknown(adjustment: Record) -> bool:
     """Say whether an adjustment holds or retries a job because nobody knows why it failed."""
+    if is_hooked(adjustment):
+        return False
     return str(adjustment.get("reason") or "").startswith("unknown failure cause") or cause(adjustment) == "unknown"
 
 
 def plan(adjustments: Iterable[Record]) -> Plan:
     """Count what a list of adjustments comes to. A record without action is a hand-made one: it adjusts."""
-    memory = runtime = again = unknown_again = unknown_held = held = 0
+    memory = runtime = again = unknown_again = unknown_held = held = hooked = final = 0
     first: int | None = None
     for each in adjustments:
         jobs = len(job_ids(each))
         if each.get("action", "adjust") in GIVES:
             again += jobs
-            memory += jobs * (each.get("new_memory") is not None)
-            runtime += jobs * (each.get("new_runtime") is not None)
+            hooked += jobs * is_hooked(each)
+            memory += jobs * (each.get("new_memory") is not None and not is_hooked(each))
+            runtime += jobs * (each.get("new_runtime") is not None and not is_hooked(each))
             unknown_again += jobs * is_unknown(each)
+        elif each.get("action") == "fail":
+            final += jobs
         elif is_unknown(each):
             unknown_held += jobs
             first = first or next(iter(job_ids(each)), None)
         else:
             held += jobs
-    return Plan(memory, runtime, again, unknown_again, unknown_held, held, first)
+    return Plan(memory, runtime, again, unknown_again, unknown_held, held, first, hooked, final)
 
 
 def capped(adjustments: Iterable[Record]) -> list[Record]:
@@ -111,6 +124,8 @@ def proposals(adjustments: Sequence[Record], *, dry_run: bool) -> list[str]:
     ):
         if number:
             lines.append(f"  {number} job(s) with unknown failure cause ({what})")
+    if counts.hooked:
+        lines.append(f"  {counts.hooked} job(s) as the recovery hook answered")
     return lines
 
 
@@ -124,8 +139,13 @@ def _one(adjustment: Record) -> list[str]:
 
 def _texts(adjustment: Record) -> list[str]:
     """Say what happens to one job; a cause that nobody knows is only counted."""
-    if adjustment.get("action", "adjust") not in GIVES:
+    action = adjustment.get("action", "adjust")
+    if action == "fail":
+        return [f"failed for good: {adjustment.get('reason') or 'named by hand'}"]
+    if action not in GIVES:
         return [] if is_unknown(adjustment) else [_held(adjustment)]
+    if is_hooked(adjustment):
+        return [_answered(adjustment)]
     texts = []
     for key, word, what in (("memory", "OOM", "memory"), ("runtime", "Timeout", "runtime")):
         new, old = adjustment.get(f"new_{key}"), adjustment.get(f"original_{key}")
@@ -134,6 +154,13 @@ def _texts(adjustment: Record) -> list[str]:
     if not texts and not is_unknown(adjustment):
         texts.append(f"{adjustment.get('reason') or 'named by hand'}; retrying as it is")
     return texts
+
+
+def _answered(adjustment: Record) -> str:
+    """Say what a hook answered for a job: 'its reason: memory 8g -> 12g'."""
+    keys = [key for key in ("memory", "runtime", "cpus") if adjustment.get(f"new_{key}") is not None]
+    news = [f"{key} {adjustment.get(f'original_{key}') or 'none'} -> {adjustment[f'new_{key}']}" for key in keys]
+    return f"{adjustment.get('reason')}: {', '.join(news) or 'retrying as it is'}"
 
 
 def _held(adjustment: Record) -> str:
@@ -202,6 +229,10 @@ def _increases(counts: Plan, verb: str, reset: str) -> list[str]:
         lines.append(f"  - {counts.runtime} job(s) {verb} runtime increased")
     if counts.unknown_again:
         lines.append(f"  - {counts.unknown_again} job(s) with unknown failures {reset}")
+    if counts.hooked:
+        lines.append(f"  - {counts.hooked} job(s) {reset} as the recovery hook answered")
+    if counts.final:
+        lines.append(f"  - {counts.final} job(s) failed for good")
     return lines
 
 

@@ -7,7 +7,7 @@ from torc_tools import states
 from torc_tools.core import transitions
 from torc_tools.records import Record, may, need_ids
 
-NAMING = frozenset({"applied", "job", "result", "diagnosis"})  # the records that name jobs; an adjustment does not
+_NAMING = frozenset({"applied", "job", "result", "diagnosis"})
 
 
 class Name(NamedTuple):
@@ -34,8 +34,13 @@ class Life(NamedTuple):
 
 def check(record: Record) -> None:
     """Check a record that names jobs; leave every other alone. Raises Failure(65) naming the field."""
-    if record["type"] in NAMING:
+    if is_naming(record):
         names(record)
+
+
+def is_naming(record: Record) -> bool:
+    """Say whether a record names jobs to reset: an adjustment does not, nor does one that called a failure final."""
+    return record["type"] in _NAMING and not (record["type"] == "applied" and record.get("action") == "fail")
 
 
 def names(record: Record) -> list[Name]:

@@ -4,6 +4,7 @@ import sqlite3
 
 from torc_tools.core import adjusting
 from torc_tools.core.adjusting import Key, Life, Plan
+from torc_tools.flows import finality
 from torc_tools.records import Record
 from torc_tools.shell import journal, requirements, store
 from torc_tools.shell.journal import Change
@@ -47,8 +48,7 @@ class _Ledger:
 
     def write(self) -> None:
         """Change or copy the rows, point the jobs at their copies, journal it all."""
-        if not self._plan.granted:
-            return
+        self._finish()
         workflows = {self._plan.before[job_id].workflow_id for job_id in self._plan.granted}
         for key, job_ids, copied in self._plan.groups(requirements.users(self._db, workflows)):
             (self._copy if copied else self._change)(key, job_ids)
@@ -56,6 +56,18 @@ class _Ledger:
             journal.record(self._db, workflow_id, COMMAND, changes)
             (last,) = self._db.execute("SELECT max(change_id) FROM change").fetchone()
             self._first[workflow_id] = last - len(changes) + 1
+
+    def _finish(self) -> None:
+        """Call jobs failed for good; what that moves below them is journaled behind it."""
+        together: dict[int, list[int]] = {}
+        for job_id in self._plan.final:
+            together.setdefault(self._plan.before[job_id].workflow_id, []).append(job_id)
+        for workflow_id, job_ids in together.items():
+            changes = self._changes.setdefault(workflow_id, [])
+            for job_id in job_ids:
+                self._touched[job_id] = [len(changes)]
+                changes.append(finality.called(job_id, self._plan.why[job_id]))
+            changes += finality.make(self._db, workflow_id, job_ids)
 
     def effect(self, job_id: int, record: Record) -> Record:
         """Give what the write did to a job, as fields of its `applied` record."""

@@ -8,7 +8,7 @@ from typing import Any
 from torc_tools import exits, states
 from torc_tools.core import adjusting
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, looking
+from torc_tools.flows import finality, fold, looking
 from torc_tools.records import Record, may, need_ids
 from torc_tools.shell import holders, jobedit, journal, queries, requirements, store
 from torc_tools.shell.journal import Change
@@ -62,8 +62,8 @@ def edit(args: argparse.Namespace, job_ids: Sequence[int]) -> tuple[sqlite3.Conn
 
 
 def _refuse(jobs: Sequence[Record], args: argparse.Namespace) -> None:
-    if args.status and args.status not in ([states.DISABLED], [states.READY]):
-        raise Failure(exits.USAGE, "set --status takes disabled or ready; torc-reset runs jobs again")
+    if args.status and args.status not in ([states.DISABLED], [states.READY], [states.FAILED]):
+        raise Failure(exits.USAGE, "set --status takes disabled, ready or failed; torc-reset runs jobs again")
     for job in jobs:
         if args.command is not None and job["status"] in ("pending", "running"):
             raise Failure(exits.DATA, f"job {job['job_id']} is {job['status']}: its command cannot be changed")
@@ -100,7 +100,12 @@ def _refuse_held(db: sqlite3.Connection, workflow_id: int, jobs: Sequence[Record
 
 
 def _allowed(now: str, wanted: int) -> bool:
-    """Say whether a job in state `now` may be set to `wanted`: only what has not started is disabled and taken back."""
+    """Say whether a job in state `now` may be set to `wanted`.
+
+    Only what has not started is disabled and taken back; only what waits for somebody's judgement is called failed.
+    """
+    if wanted == states.FAILED:
+        return states.NUMBERS[now] in (states.PENDING_FAILED, states.FAILED)
     return states.NUMBERS[now] in states.WAITING | {states.DISABLED} and not (
         wanted == states.READY and now == "blocked"
     )
@@ -147,8 +152,13 @@ def _column(db: sqlite3.Connection, jobs: Sequence[Record], column: str, value: 
 
 
 def _status(db: sqlite3.Connection, workflow_id: int, jobs: Sequence[Record], wanted: int) -> list[Change]:
-    """Disable jobs, or take them back: they are blocked until the transition rule has looked at their parents."""
+    """Disable jobs, or take them back: they are blocked until the transition rule has looked at their parents.
+
+    Or call them failed, and let what waits for them hear of it.
+    """
     before = {job["job_id"]: job["status"] for job in jobs if job["status"] != states.NAMES[wanted]}
+    if wanted == states.FAILED:
+        return [*(finality.called(job_id, _WHY) for job_id in before), *finality.make(db, workflow_id, list(before))]
     jobedit.update(db, "status", states.BLOCKED if wanted == states.READY else wanted, list(before))
     after = dict.fromkeys(before, wanted)
     if wanted == states.READY:

@@ -76,15 +76,19 @@ def _with_plan(request: Request, voice: Voice, raw: bytes, path: str | None, *, 
         return Outcome(exits.OK)
     counts = recovery_text.plan(found)
     say_all(stream.say, recovery_text.proposals(found, dry_run=False))
-    if not counts.again:
+    if not counts.again and not counts.final:
         return _nothing(request, voice, counts, path, restart=restart)
     try:
         if restart and request.engine == "slurm":
             recovery_limits.check(request, voice, found)
-        stream.say(f"Resetting {counts.again} job(s) for retry...")
+        if counts.again:
+            stream.say(f"Resetting {counts.again} job(s) for retry...")
         done = recovery_steps.carry_out(request, voice, raw)
     except Failure as failure:
         raise Failure(failure.status, failure.message + (f"; the plan is kept in '{path}'" if path else "")) from None
+    if not counts.again:
+        status = receipt(request, done.lines)
+        return _nothing(request, voice, counts, path, restart=restart) if not status else Outcome(status)
     _forget(path)
     stream.say(f"  Reset {done.named} job(s)")
     stream.say("Reinitializing workflow...")

@@ -25,12 +25,13 @@ def add(made: argparse.ArgumentParser, runtime_milli: int) -> None:
     made.add_argument("--max-runtime", metavar="DURATION", type=options.duration, help="grow no request past this")
     made.add_argument("--retry-unknown", action="store_true", help="run jobs again whose failure has no known cause")
     made.add_argument("--recovery-hook", metavar="CMD", help="run CMD first where failures have no known cause")
+    made.add_argument("--recovery-hook-json", metavar="CMD", help="ask CMD what to do about them: torc-hooks(7)")
     made.add_argument(
         "--hook-timeout",
         metavar="DURATION",
         type=options.duration,
         default=3600,
-        help="stop the hook after this time (default: PT1H)",
+        help="stop a hook after this time (default: PT1H)",
     )
     made.add_argument("-j", "--max-parallel-jobs", metavar="N", type=options.identifier, help="jobs at a time, at most")
     for name, what in (("account", "that new Slurm allocations are charged to"), ("partition", "of them")):
@@ -85,6 +86,7 @@ def request(args: argparse.Namespace) -> Request:
         max_runtime=args.max_runtime,
         retry_unknown=args.retry_unknown,
         hook=args.recovery_hook,
+        hook_json=args.recovery_hook_json,
         hook_timeout_s=args.hook_timeout,
         run_options=limits,
         plan_options=plan,

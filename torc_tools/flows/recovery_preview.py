@@ -34,7 +34,7 @@ def preview(request: Request, *, restart: bool) -> int:
     The status is that of the recovery, as far as what is not done lets it be known. Raises Failure as the recovery
     would: 75 where another has the workflow, 1 where it is not at rest, the status of a stage that fails.
     """
-    recovery_hooks.hook(request)
+    recovery_hooks.check(request)
     lease.check(request.store, request.workflow_id)
     heard: list[str] = []
     sync = pipeline.Pipe(recovery_stages.sync(request))
@@ -73,6 +73,9 @@ def _proposed(request: Request, found: list[Record]) -> None:
     unknown = recovery_text.plan(found).unknown_again if request.hook else 0
     if unknown:
         stream.say(f"  {unknown} job(s) with unknown failure cause (would run recovery hook)")
+    asked = sum(len(recovery_text.job_ids(each)) for each in found if recovery_text.is_unknown(each))
+    if request.hook_json and asked:
+        stream.say(f"  {asked} job(s) with unknown failure cause (would ask recovery hook; its answer is not known)")
 
 
 def _tell(request: Request, seen: Look, raw: bytes, tried: Tried, *, restart: bool) -> int:

@@ -19,6 +19,7 @@ class Request(NamedTuple):
     max_runtime: int | None = None
     retry_unknown: bool = False
     hook: str | None = None
+    hook_json: str | None = None
     hook_timeout_s: int = 3600
     run_options: Sequence[str] = ()  # of torc-run
     plan_options: Sequence[str] = ()  # of torc-regenerate
@@ -34,8 +35,20 @@ def sync(request: Request) -> list[str]:
     return ["torc-sync", *request.store_options, *dry, str(request.workflow_id)]
 
 
-def plan(request: Request) -> list[list[str]]:
-    """Give the stages that plan: their output is the adjustments. A hook implies that unknown causes are retried."""
+def plan(request: Request, answers: str | None = None) -> list[list[str]]:
+    """Give the stages that plan: their output is the adjustments. A hook implies that unknown causes are retried.
+
+    `answers` is a file of what a hook that was asked has answered.
+    """
+    return _planning(request, ["--answers", answers] if answers is not None else [])
+
+
+def unknown(request: Request) -> list[list[str]]:
+    """Give the stages that write the diagnosis of what has no known cause: what a hook is asked."""
+    return _planning(request, ["--unknown"])
+
+
+def _planning(request: Request, more: list[str]) -> list[list[str]]:
     policy = ["--memory-multiplier", units.format_factor(request.memory_milli)]
     policy += ["--runtime-multiplier", units.format_factor(request.runtime_milli)]
     if request.max_memory is not None:
@@ -46,7 +59,12 @@ def plan(request: Request) -> list[list[str]]:
         policy += ["--retry-unknown"]
     dry = ["--read-only"] if request.dry_run else []
     diagnose = ["torc-diagnose", *request.store_options, *dry, str(request.workflow_id)]
-    return [diagnose, ["torc-heuristics", *policy]]
+    return [diagnose, ["torc-heuristics", *policy, *more]]
+
+
+def try_out(request: Request) -> list[str]:
+    """Give the stage that says whether a plan could be applied, and changes nothing."""
+    return ["torc-apply", *request.store_options, "--dry-run"]
 
 
 def change(request: Request) -> list[list[str]]:
@@ -78,8 +96,12 @@ def printed(request: Request, *, restart: bool) -> str:
     steps = [pipeline.text(sync(request))]
     if request.hook and not request.dry_run:
         steps.append(f"TORC_WORKFLOW_ID={request.workflow_id} {request.hook} {request.workflow_id}")
+    answers = f"answers-{request.workflow_id}.jsonl" if request.hook_json and not request.dry_run else None
+    if answers:
+        asked = f"TORC_WORKFLOW_ID={request.workflow_id} {request.hook_json} {request.workflow_id} > {answers}"
+        steps.append(f"{pipeline.text(*unknown(request))} | {asked}")
     tried = [preview(request)] if restart and request.dry_run and request.engine == "slurm" else []
-    steps.append(pipeline.text(*plan(request), *change(request), *tried))
+    steps.append(pipeline.text(*plan(request, answers), *change(request), *tried))
     if restart and not request.dry_run:
         steps.append(pipeline.text(*go_on(request)))
     return " && ".join(steps)

@@ -10,11 +10,11 @@ import orjson
 
 
 def lives(db: sqlite3.Connection, job_ids: Iterable[int]) -> Iterable[sqlite3.Row]:
-    """Give job_id, workflow_id, job_name, run_id, attempt_id, row, memory, runtime, cpus of those jobs that exist."""
+    """Give job_id, workflow_id, job_name, run_id, attempt_id, row, memory, runtime, cpus, status of jobs."""
     return db.execute(
         "SELECT j.job_id, j.workflow_id, j.name AS job_name, j.run_id, j.attempt_id, j.resource_requirements_id AS row,"
-        " r.memory_bytes AS memory, r.runtime_s AS runtime, r.num_cpus AS cpus"
-        " FROM json_each(?) e CROSS JOIN job j ON j.job_id = e.value"
+        " r.memory_bytes AS memory, r.runtime_s AS runtime, r.num_cpus AS cpus,"
+        " j.status FROM json_each(?) e CROSS JOIN job j ON j.job_id = e.value"
         " LEFT JOIN resource_requirements r ON r.resource_requirements_id = j.resource_requirements_id",
         (orjson.dumps(list(job_ids)).decode(),),
     )
