@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from torc_tools import exits, records, units
-from torc_tools.core import diagnosis
+from torc_tools.core.rules import Rule
 from torc_tools.exits import Failure
-from torc_tools.flows import fold, looking
+from torc_tools.flows import fold, judging, looking, rulebook
 from torc_tools.records import Record
-from torc_tools.shell import failures, options, output, stream
+from torc_tools.shell import failures, options, output, queries, stream
 
 PROG = "torc-diagnose"
 COLUMNS = ("job_id", "job_name", "status", "return_code", "cause", "certainty", "peak_memory_bytes", "exec_time_s")
@@ -22,6 +22,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("source", metavar="WORKFLOW|FILE", nargs="?", default="-", help="workflow id, or result records")
     made.add_argument("-j", "--job-ids", metavar="ID,...", type=options.identifiers, help="only these jobs")
     made.add_argument("--all-runs", action="store_true", help="every failed attempt, not only each job's latest")
+    rulebook.add_option(made)
     options.add_source(made)
     return made
 
@@ -29,12 +30,13 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Write a `diagnosis` for each failure; pass every other record on."""
     args = parser().parse_args(argv)
+    own = rulebook.own(args.rules)
     if args.source.isascii() and args.source.isdigit():
         workflow_id = options.operand(args.source)
-        return _show(records.framed(PROG, workflow_id, _stored(args, workflow_id)), args)
+        return _show(records.framed(PROG, workflow_id, _stored(args, own, workflow_id)), args)
     if args.job_ids or args.all_runs:
         raise Failure(exits.USAGE, "--job-ids and --all-runs choose among the jobs of a workflow: name one")
-    found = records.replace(stream.read(args.source), "result", diagnosis.diagnose_failed)
+    found = records.replace(stream.read(args.source), "result", judging.Judge(own).failed)
     return _show(found, args)
 
 
@@ -65,10 +67,11 @@ def _text(value: Any, write: Callable[[Any], str]) -> Any:
     return write(value) if isinstance(value, int | float) else value
 
 
-def _stored(args: argparse.Namespace, workflow_id: int) -> Iterator[Record]:
+def _stored(args: argparse.Namespace, own: Sequence[Rule], workflow_id: int) -> Iterator[Record]:
     db = fold.opened(options.store_path(args), workflow_id, read_only=args.read_only)
     found = failures.failed(db, workflow_id, args.job_ids, all_runs=args.all_runs)
-    return (diagnosis.diagnose(result, now) for result, now in found)
+    judge = judging.Judge(own, queries.workflow(db, workflow_id)["output_dir"])
+    return (judge.diagnose(result, now) for result, now in found)
 
 
 if __name__ == "__main__":

@@ -125,8 +125,13 @@ def diagnose(result: Record, now: Record | None = None) -> Record:
         "peak_memory_bytes": case.peak,
         "exec_time_s": case.exec_s,
         "same_failures": may(result, "same_failures", int) or 1,
+        "attempts": may(result, "attempts", int) or 1,
+        "node": may(result, "node", str),
+        "ended_at": may(result, "ended_at", (int, float)),
         "evidence": _evidence(case),
         "contradictions": case.against,
+        "matches": [],
+        "advised": None,
     }
 
 

@@ -70,6 +70,9 @@ def _cause(diagnosis: Record) -> str:
 
 def _planned(cause: str, diagnosis: Record, policy: Policy) -> Outcome:
     failures = may(diagnosis, "same_failures", int) or 1
+    advised = may(diagnosis, "advised", dict)
+    if advised and not (_certainty(diagnosis) == "weak" and advised.get("action") == "adjust"):
+        return _advised({**advised, "type": "advised"}, cause, diagnosis, policy)
     if cause == "oom" and _certainty(diagnosis) != "weak":
         return _memory(diagnosis, policy)
     if cause == "timeout" and _certainty(diagnosis) != "weak":
@@ -93,6 +96,57 @@ def _unknown(cause: str, diagnosis: Record, policy: Policy, failures: int) -> Ou
         return _held(cause, ADVICE[cause], "--retry-unknown")
     detail = "" if cause in ("unknown", "oom", "timeout") else f" ({cause.replace('_', ' ')})"
     return _held("unknown", f"unknown failure cause{detail}", "--retry-unknown")
+
+
+def _advised(advised: Record, cause: str, diagnosis: Record, policy: Policy) -> Outcome:
+    """Do what a rule says. Those of users are final; a hold of one that is built in yields to --retry-unknown."""
+    action, rule = need(advised, "action", str), need(advised, "rule", str)
+    said = ": ".join(filter(None, (may(advised, "reason", str) or cause, may(advised, "advice", str))))
+    reason, is_builtin = f"{said} (rule '{rule}')", may(advised, "builtin", bool) is True
+    if action in ("adjust", "retry"):
+        attempts = may(diagnosis, "attempts", int) or 1
+        most = may(advised, "max_attempts", int) or (MOST if action == "adjust" or cause in NOT_THE_JOBS else TRIES)
+        if attempts < most:
+            return _grown(advised, cause, diagnosis, policy) if action == "adjust" else Outcome("retry", reason)
+        reason = f"{reason}: tried {attempts} time{'s' * (attempts > 1)}"
+    elif action == "fail" and may(diagnosis, "status", str) == "pending_failed":
+        return Outcome("fail", reason)
+    elif action not in ("hold", "fail"):
+        raise Failure(DATA, f"advised: 'action' is '{action}', expected adjust, retry, hold or fail")
+    if not is_builtin:
+        return _held("rule", reason, f"torc-reset --job-ids {_job(diagnosis)}")
+    if policy.retry_unknown:
+        return Outcome("retry", "unknown failure cause: tried again on request")
+    return _held("unknown", f"unknown failure cause ({said})", "--retry-unknown")
+
+
+def _grown(advised: Record, cause: str, diagnosis: Record, policy: Policy) -> Outcome:
+    """Grow what a rule says, by its factors; without one what is at fault, by those of the policy."""
+    memory, runtime = _milli(advised, "memory_factor"), _milli(advised, "runtime_factor")
+    found = []
+    if memory or (cause == "oom" and not runtime):
+        found.append(_memory(diagnosis, policy._replace(memory_milli=memory or policy.memory_milli)))
+    if runtime or (cause == "timeout" and not memory):
+        found.append(_runtime(diagnosis, policy._replace(runtime_milli=runtime or policy.runtime_milli)))
+    if not found:
+        return _unknown(cause, {**diagnosis, "certainty": "weak"}, policy, 1)
+    by_action = {outcome.action: outcome for outcome in reversed(found)}
+    chosen = by_action.get("adjust") or by_action.get("retry") or found[0]
+    for outcome in found:
+        chosen.memory, chosen.runtime = chosen.memory or outcome.memory, chosen.runtime or outcome.runtime
+    if chosen.action == "adjust":
+        chosen.reason = f"{may(advised, 'reason', str) or cause} (rule '{advised['rule']}')"
+    return chosen
+
+
+def _milli(advised: Record, key: str) -> int | None:
+    """Give a factor of a rule in thousandths."""
+    value = may(advised, key, (int, float))
+    if value is None:
+        return None
+    if not 1 <= value < 1e6:
+        raise Failure(DATA, f"advised: '{key}' is {value}, out of range")
+    return round(float(value) * 1000)
 
 
 def _memory(diagnosis: Record, policy: Policy) -> Outcome:
@@ -179,11 +233,17 @@ def _adjustment(diagnosis: Record, cause: str, outcome: Outcome) -> Record:
             "likely_oom": cause == "oom",
             "likely_timeout": cause == "timeout",
             "return_code": may(diagnosis, "return_code", int),
+            **_by_rule(diagnosis),
         },
         "held": outcome.held,
         "reason": outcome.reason,
         "override": outcome.override,
     }
+
+
+def _by_rule(diagnosis: Record) -> Record:
+    advised = may(diagnosis, "advised", dict)
+    return {"rule": need({**advised, "type": "advised"}, "rule", str)} if advised else {}
 
 
 def _job(diagnosis: Record) -> int:

@@ -7,12 +7,13 @@ import orjson
 
 from torc_tools import states
 from torc_tools.records import Record
+from torc_tools.shell import layout
 
 _COLUMNS = """j.job_id, j.workflow_id, j.name AS job_name, j.status AS job_status, j.run_id AS job_run,
     j.attempt_id AS job_attempt, t.run_id, t.attempt_id, t.status, t.return_code, t.exec_time_s, t.peak_memory_bytes,
-    t.memory_bytes, t.runtime_s, t.num_cpus, t.facts, j.resource_requirements_id,
+    t.memory_bytes, t.runtime_s, t.num_cpus, t.ended_at, t.worker, t.facts, j.resource_requirements_id,
     r.memory_bytes AS now_memory, r.runtime_s AS now_runtime, coalesce(r.num_cpus, 1) AS now_cpus"""
-_FAILED = f"({states.FAILED}, {states.TERMINATED})"
+_FAILED = f"({', '.join(map(str, sorted(states.RECOVERABLE)))})"
 _IDS = f"SELECT job_id FROM job WHERE workflow_id = ? AND status IN {_FAILED}"
 _LATEST = f"""SELECT {_COLUMNS} FROM json_each(?) e CROSS JOIN job j ON j.job_id = e.value
     LEFT JOIN result t ON t.result_id = (SELECT x.result_id FROM result x WHERE x.job_id = j.job_id
@@ -22,17 +23,18 @@ _EVERY = f"""SELECT {_COLUMNS} FROM job j
     JOIN result t ON t.job_id = j.job_id AND t.status IN {_FAILED}
     LEFT JOIN resource_requirements r ON r.resource_requirements_id = j.resource_requirements_id
     WHERE j.workflow_id = ?"""
-_SAME = """SELECT count(*) FROM result WHERE job_id = ? AND return_code = ?
-    AND json_extract(facts, '$.reason') IS ?"""
+_BEFORE = """SELECT coalesce(sum(return_code = ? AND json_extract(facts, '$.reason') IS ?), 0),
+    sum((run_id, attempt_id) <= (?, ?)) FROM result WHERE job_id = ?"""
 
 
 def failed(
     db: sqlite3.Connection, workflow_id: int, job_ids: Sequence[int] | None = None, *, all_runs: bool = False
 ) -> Iterator[tuple[Record, Record]]:
-    """Give (`result` record, what the job asks for now) of each job that is failed or terminated, in order of id.
+    """Give (`result` record, what the job asks for now) of each job that has failed, in whatever way, in order of id.
 
     The result is the job's latest; a job that has none gets one without return code. `all_runs` gives every failed
-    attempt of every job instead. The result has `same_failures`: how many results of the job have its code and reason.
+    attempt of every job instead. The result has `same_failures`: how many results of the job have its code and reason;
+    `attempts`: which attempt of the job it was, over all runs; `node`: where its worker ran.
     """
     wanted = None if job_ids is None else set(job_ids)
     if all_runs:
@@ -50,6 +52,7 @@ def latest(db: sqlite3.Connection, job_ids: Sequence[int]) -> Iterator[tuple[Rec
 def _pair(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[Record, Record]:
     none = row["run_id"] is None  # the job was called failed, and no attempt of it is known
     facts = {} if none else orjson.loads(row["facts"])
+    same, attempts = (1, 1) if none or _first(row) else _before(db, row, facts)
     result = {
         "type": "result",
         "workflow_id": row["workflow_id"],
@@ -64,7 +67,10 @@ def _pair(db: sqlite3.Connection, row: sqlite3.Row) -> tuple[Record, Record]:
         "memory_bytes": row["now_memory"] if none else row["memory_bytes"],
         "runtime_s": row["now_runtime"] if none else row["runtime_s"],
         "facts": facts,
-        "same_failures": 1 if none or _first(row) else _same(db, row, facts),
+        "same_failures": same,
+        "attempts": attempts,
+        "node": layout.node_of(row["worker"]),
+        "ended_at": row["ended_at"],
     }
     now = {
         "resource_requirements_id": row["resource_requirements_id"],
@@ -80,7 +86,8 @@ def _first(row: sqlite3.Row) -> bool:
     return bool(row["run_id"] == row["attempt_id"] == 1)
 
 
-def _same(db: sqlite3.Connection, row: sqlite3.Row, facts: Record) -> int:
-    """Count the job's results that ended as this one did."""
-    (count,) = db.execute(_SAME, (row["job_id"], row["return_code"], facts.get("reason"))).fetchone()
-    return int(count)
+def _before(db: sqlite3.Connection, row: sqlite3.Row, facts: Record) -> tuple[int, int]:
+    """Count the job's results that ended as this one did, and those up to it."""
+    asked = (row["return_code"], facts.get("reason"), row["run_id"], row["attempt_id"], row["job_id"])
+    same, attempts = db.execute(_BEFORE, asked).fetchone()
+    return int(same), int(attempts)

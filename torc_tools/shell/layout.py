@@ -15,6 +15,13 @@ def worker_name(workflow_id: int, run_id: int, slurm_job_id: str | None, pid: in
     return f"wf{workflow_id}_r{run_id}_{os.uname().nodename}_{slurm_job_id or 'local'}_{pid}"
 
 
+def node_of(worker: str | None) -> str | None:
+    """Give the node in a worker's name; None where it is no such name."""
+    parts = (worker or "").split("_", 2)  # the name of a node may hold any character
+    rest = parts[2].rsplit("_", 2) if len(parts) == 3 else ()
+    return rest[0] if len(rest) == 3 else None
+
+
 def claims_dir(workflow: Record) -> str:
     """Give the folder of the claims of a workflow; the token keeps workflows of other stores apart."""
     return os.path.join(workflow["output_dir"], "claims", f"wf{workflow['workflow_id']}_{workflow['token'][:8]}")

@@ -1,0 +1,129 @@
+"""Diagnosis with rules: the verdict first, then the rules of the user and those built in, where they may speak.
+
+Users' rules look at the ends of an attempt's log files; where these are gone, and for the rules that are built in, at
+the end that the record keeps. A log file is opened for no other failure, and read to count lines only for a match.
+"""
+
+from collections.abc import Callable, Sequence
+
+from torc_tools.core import diagnosis, rules, ruling
+from torc_tools.core.rules import Facts, Hit, Rule, Text
+from torc_tools.core.slurmvalues import bare
+from torc_tools.flows import rulebook
+from torc_tools.records import Record
+from torc_tools.shell import layout, logends, regexes, stream
+
+KEPT = 2000  # texts of which it is remembered what the rules find in them
+MOST_MATCHES = 20  # that are kept of one failure
+LOCATED = 1000  # log files that are opened only to say on which line a built-in rule matched
+
+
+class Judge:
+    """Diagnoses failures one after another."""
+
+    def __init__(self, own: Sequence[Rule] = (), output_dir: str | None = None) -> None:
+        """Take the user's rules, in their order, and the folder with the logs; None where only records are at hand."""
+        self._own = own
+        self._builtin: list[Rule] | None = None
+        self._output_dir = output_dir
+        self._searcher = regexes.Searcher(stream.say)
+        self._found: dict[str, dict[str, int | None]] = {}
+        self._located = 0
+
+    def diagnose(self, result: Record, now: Record | None = None) -> Record:
+        """Give the `diagnosis` of a failed attempt, as core.diagnosis does, and what rules make of it."""
+        found = diagnosis.diagnose(result, now)
+        hits: list[Hit] = []
+        if self._own and ruling.may_speak(found, builtin=False):
+            facts = _facts(found, result, lambda: self._logs(found, result))
+            hits += rules.hits(self._own, facts, self._search, self._look)
+        if ruling.may_speak(found, builtin=True):
+            facts = _facts(found, result, lambda: _tail(result))
+            hits += rules.hits(self._builtin_rules(), facts, self._search, self._remembered)
+        if not hits:
+            return found
+        hits = hits[:MOST_MATCHES]
+        return ruling.decided(found, hits, [self._match(found, hit) for hit in hits])
+
+    def failed(self, result: Record) -> list[Record]:
+        """Give the diagnosis of a result as a list: empty for an attempt that did not fail."""
+        found = diagnosis.diagnose_failed(result)
+        return [self.diagnose(result)] if found else []
+
+    def _builtin_rules(self) -> list[Rule]:
+        if self._builtin is None:
+            self._builtin = rulebook.builtin()
+        return self._builtin
+
+    def _search(self, rule: Rule, expression: str, text: str) -> int | None:
+        return self._searcher.search(f"rule '{rule.name}' ({ruling.place(rule)})", expression, text)
+
+    def _look(self, rule: Rule, text: Text) -> int | None:
+        low = rules.small(text.text) if rule.match.log_words is not None else ""
+        return rules.log_match(rule, text.text, low, self._search)
+
+    def _remembered(self, rule: Rule, text: Text) -> int | None:
+        """Look into a text that others may have, too."""
+        found = self._found.get(text.text)
+        if found is None:
+            if len(self._found) >= KEPT:
+                self._found.clear()
+            found = self._found[text.text] = {}
+        if rule.name not in found:
+            found[rule.name] = self._look(rule, text)
+        return found[rule.name]
+
+    def _logs(self, found: Record, result: Record) -> list[Text]:
+        ends = [end for path in self._paths(found) if (end := logends.read(path)) is not None]
+        texts = [Text(end.path, end.text) for end in ends if end.text]
+        return texts or _tail(result)
+
+    def _paths(self, found: Record) -> list[str]:
+        ids = tuple(found[key] for key in ("workflow_id", "job_id", "run_id", "attempt_id"))
+        if self._output_dir is None or None in ids:
+            return []
+        return logends.paths(self._output_dir, ids)
+
+    def _match(self, found: Record, hit: Hit) -> Record:
+        end = None if hit.text is None else self._end(found, hit.rule, hit.text)
+        if end is None:
+            return ruling.matched(hit, None, None)
+        return ruling.matched(hit, end.path, logends.line_at(end))
+
+    def _end(self, found: Record, rule: Rule, text: Text) -> logends.End | None:
+        """Give the end of the log file in which a rule matched; None where there is no such file."""
+        if text.file is not None:
+            return logends.read(text.file)
+        if rule.builtin:
+            self._located += 1
+        if self._located > LOCATED:
+            return None
+        ends = (logends.ending_with(path, text.text) for path in self._paths(found)[:2])
+        return next((end for end in ends if end is not None), None)
+
+
+def _tail(result: Record) -> list[Text]:
+    tail = (result.get("facts") or {}).get("log_tail")
+    return [Text(None, tail)] if tail else []
+
+
+def _facts(found: Record, result: Record, texts: Callable[[], Sequence[Text]]) -> Facts:
+    facts = result.get("facts") or {}
+    words = (bare(facts.get(key)) for key in ("slurm_state", "allocation_state"))
+    kept: list[Sequence[Text]] = []  # fetched once, and only where a rule asks
+
+    def fetched() -> Sequence[Text]:
+        if not kept:
+            kept.append(texts())
+        return kept[0]
+
+    return Facts(
+        state=found["status"],
+        return_code=found["return_code"],
+        node=found["node"] or layout.node_of(result.get("worker")),
+        attempt=result.get("attempts") or found["attempt_id"],
+        cause=found["cause"],
+        job_name=found["job_name"],
+        slurm_states=frozenset(word for word in words if word),
+        texts=fetched,
+    )
