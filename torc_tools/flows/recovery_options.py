@@ -6,7 +6,7 @@ import os
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_limits, recovery_steps
+from torc_tools.flows import recovery_limits, recovery_steps, rulebook
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.shell import options
 
@@ -24,6 +24,7 @@ def add(made: argparse.ArgumentParser, runtime_milli: int) -> None:
     made.add_argument("--max-memory", metavar="SIZE", type=options.memory, help="grow no request past this")
     made.add_argument("--max-runtime", metavar="DURATION", type=options.duration, help="grow no request past this")
     made.add_argument("--retry-unknown", action="store_true", help="run jobs again whose failure has no known cause")
+    rulebook.add_option(made)
     made.add_argument("--recovery-hook", metavar="CMD", help="run CMD first where failures have no known cause")
     made.add_argument("--recovery-hook-json", metavar="CMD", help="ask CMD what to do about them: torc-hooks(7)")
     made.add_argument(
@@ -69,7 +70,11 @@ def placed(request: Request, args: argparse.Namespace, engine: str) -> Request:
 
 
 def request(args: argparse.Namespace) -> Request:
-    """Give the request that `args` make, for a workflow that runs on this machine: see `placed`."""
+    """Give the request that `args` make, for a workflow that runs on this machine: see `placed`.
+
+    Raises Failure(66) or Failure(65) for bad rules: now, and not at the first failure in the night.
+    """
+    rulebook.own(args.rules)
     limits = [f"--max-parallel-jobs={args.max_parallel_jobs}"] if args.max_parallel_jobs else []
     plan = list(limits)
     if args.walltime:
@@ -87,6 +92,7 @@ def request(args: argparse.Namespace) -> Request:
         retry_unknown=args.retry_unknown,
         hook=args.recovery_hook,
         hook_json=args.recovery_hook_json,
+        rules=args.rules,
         hook_timeout_s=args.hook_timeout,
         run_options=limits,
         plan_options=plan,

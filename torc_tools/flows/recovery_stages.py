@@ -20,6 +20,7 @@ class Request(NamedTuple):
     retry_unknown: bool = False
     hook: str | None = None
     hook_json: str | None = None
+    rules: Sequence[str] = ()  # files
     hook_timeout_s: int = 3600
     run_options: Sequence[str] = ()  # of torc-run
     plan_options: Sequence[str] = ()  # of torc-regenerate
@@ -58,7 +59,8 @@ def _planning(request: Request, more: list[str]) -> list[list[str]]:
     if request.retry_unknown or request.hook:
         policy += ["--retry-unknown"]
     dry = ["--read-only"] if request.dry_run else []
-    diagnose = ["torc-diagnose", *request.store_options, *dry, str(request.workflow_id)]
+    rules = [f"--rules={file}" for file in request.rules]
+    diagnose = ["torc-diagnose", *request.store_options, *rules, *dry, str(request.workflow_id)]
     return [diagnose, ["torc-heuristics", *policy, *more]]
 
 

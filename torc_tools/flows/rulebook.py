@@ -46,6 +46,8 @@ def _read(file: str, *, builtin: bool = False) -> list[Rule]:
     from torc_tools.core.problems import Problems
     from torc_tools.shell import regexes, specfile
 
+    if file == "-":
+        raise Failure(exits.USAGE, "rules are read from a file, not from standard input")
     spec = specfile.load(file)
     problems = Problems()
     check = regexes.trouble if not builtin else lambda _: None  # a test has checked them
