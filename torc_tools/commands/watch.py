@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from torc_tools.core import pace
-from torc_tools.flows import recovery_hooks, recovery_options, recovery_steps, watcher, watching
+from torc_tools.flows import recovery_hooks, recovery_options, recovery_steps, watch_notices, watcher, watching
 from torc_tools.shell import layout, lease, options, stream, waking, watchlog
 
 PROG = "torc-watch"
@@ -24,6 +24,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-s", "--show-job-counts", action="store_true", help="print job counts at each look")
     made.add_argument("--once", action="store_true", help="take one step and exit, for cron: 75 while work goes on")
     recovery_options.add_auto_schedule(made)
+    made.add_argument("--notify", metavar="CMD", help="give CMD a JSON summary of each recovery and of the end")
     return made
 
 
@@ -44,7 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = stack.enter_context(contextlib.closing(watchlog.WatchLog(path, lazy=args.once)))
         stack.enter_context(log.failures())
         stack.enter_context(waking.interruptible())
-        watch = watcher.Watch(request, _policy(args), args.show_job_counts, held, log, args.once, [])
+        notices = watch_notices.Notices(request, log, args.notify, args.max_retries)
+        stack.callback(notices.stop)
+        watch = watcher.Watch(request, _policy(args), args.show_job_counts, held, log, args.once, [], notices)
         return watching.once(watch) if args.once else watching.watch(watch)
 
 

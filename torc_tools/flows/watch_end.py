@@ -41,11 +41,13 @@ class Hearing:
 
 def was_told(watcher: Watch, state: dict[str, Any], what: str, seen: pace.Seen) -> bool:
     """Say whether a step before ended with the same word, and nothing has moved since: with --once it is told once."""
-    return watcher.once and state.get("told") == [what, seen.progress]
+    key = [what, seen.progress]
+    return watcher.once and state.get("told") == key and watcher.notices.is_told(state, key)
 
 
-def stop(watcher: Watch, state: dict[str, Any], what: str, seen: pace.Seen) -> Ended:
-    """End in vain, as `was_told` will know it."""
+def stop(watcher: Watch, state: dict[str, Any], what: str, seen: pace.Seen, lines: Sequence[str]) -> Ended:
+    """End in vain, as `was_told` will know it; `lines` say why."""
+    watcher.notices.end(state, what, seen.progress, lines)
     state["told"] = [what, seen.progress]
     keep(watcher, state)
     return Ended(exits.EMPTY)
@@ -53,7 +55,7 @@ def stop(watcher: Watch, state: dict[str, Any], what: str, seen: pace.Seen) -> E
 
 def nothing_fits(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> Ended:
     """End where no job that is ready fits anywhere, as `still_nowhere` will know it."""
-    return stop(watcher, state, "nowhere", seen)
+    return stop(watcher, state, "nowhere", seen, state.get("nowhere", ()))
 
 
 def still_nowhere(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> bool:
@@ -69,7 +71,9 @@ def end(watcher: Watch, state: dict[str, Any], step: pace.Done | pace.GiveUp, se
     """Say how it ended; with --once the same end is said once."""
     what = step.why if isinstance(step, pace.GiveUp) else "done"
     if not was_told(watcher, state, what, seen):
-        say_all(watcher.log.say, _ending(watcher, step, seen))
+        lines = _ending(watcher, step, seen)
+        say_all(watcher.log.say, lines)
+        watcher.notices.end(state, what, seen.progress, lines)
     state["told"] = [what, seen.progress]
     if isinstance(step, pace.Done):
         state["recoveries"] = 0

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torc_tools.core import pace
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.flows.recovery_steps import Voice
+from torc_tools.flows.watch_notices import Notices
 from torc_tools.shell import lease, pipeline, waking, watchlog, watchstate
 
 ONCE = ("warned", "held", "nowhere")  # keys of the state: what was said, and is not said again while it holds
@@ -22,6 +23,7 @@ class Watch(NamedTuple):
     log: watchlog.WatchLog
     once: bool
     children: "list[pipeline.Child]"  # those that we started and that have not been seen to end
+    notices: Notices
 
     @property
     def voice(self) -> Voice:
@@ -51,6 +53,7 @@ def load(watcher: Watch) -> dict[str, Any]:
     if not watcher.once:  # who starts to watch has heard none of it
         for key in ONCE:
             state.pop(key, None)
+    watcher.notices.forget(state)
     return state
 
 

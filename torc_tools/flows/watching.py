@@ -30,11 +30,8 @@ def watch(watcher: Watch) -> int:
     state = load(watcher)
     header(watcher)
     try:
-        while True:
-            following = _step_safely(watcher, state)
-            if isinstance(following, Ended):
-                return following.status
-            _sleep(watcher, following)
+        with watcher.notices.errors(state):
+            return _steps(watcher, state)
     except KeyboardInterrupt:
         workflow_id = watcher.request.workflow_id
         watcher.log.say(
@@ -45,8 +42,21 @@ def watch(watcher: Watch) -> int:
 
 def once(watcher: Watch) -> int:
     """Take one step, for cron: 75 while work goes on; silent unless something was done or became known."""
-    following = _step(watcher, load(watcher))
+    state = load(watcher)
+    with watcher.notices.errors(state):
+        following = _step(watcher, state)
+    watcher.notices.finish(state)
     return following.status if isinstance(following, Ended) else exits.TEMPORARY
+
+
+def _steps(watcher: Watch, state: dict[str, Any]) -> int:
+    """Take steps until it is over; give the exit status."""
+    while True:
+        following = _step_safely(watcher, state)
+        if isinstance(following, Ended):
+            watcher.notices.finish(state)
+            return following.status
+        _sleep(watcher, state, following)
 
 
 def header(watcher: Watch) -> None:
@@ -130,7 +140,7 @@ def _sync(watcher: Watch, state: dict[str, Any]) -> bool:
     return found
 
 
-def _sleep(watcher: Watch, pause: Pause) -> None:
+def _sleep(watcher: Watch, state: dict[str, Any], pause: Pause) -> None:
     """Wait, in slices that keep the lease alive, until the time is over or the workers have ended.
 
     The end of a worker of this machine wakes us; that of others is looked for in the event files.
@@ -139,7 +149,8 @@ def _sleep(watcher: Watch, pause: Pause) -> None:
     slice_s = watch_look.LOOK_S if pause.allocations else lease.BEAT_S
     news = watch_look.News(watcher.request) if pause.allocations else None
     while (left := deadline - time.monotonic()) > 0:
-        ended = waking.wait(min(left, slice_s), pause.processes)
+        told = watcher.notices.go_on(state)
+        ended = waking.wait(min(left, watch_look.LOOK_S if told else slice_s), pause.processes)
         watcher.held.renew(after_s=lease.BEAT_S)
         if ended or (news and news.all_left()):
             return
@@ -208,12 +219,20 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
     counts = recovery_text.plan(found)
     state["capped"] = recovery_text.capped(found)  # for torc-report --html
     say_all(say, recovery_text.proposals(found, dry_run=False))
+    memory = memory_of(state)
+    if counts.final and not counts.again:
+        _carry_out(watcher, raw)
     if not counts.again and not recovery_steps.look(request).counts["ready"]:  # the hook may have reset jobs itself
         return _nothing(watcher, state, counts, seen)
-    memory = memory_of(state)
+    undo = watcher.notices.recovery(state, step.attempt, counts, recovery_text.proposals(found, dry_run=False)[1:])
     keep(watcher, state, pace.recovered(memory, seen))  # it counts, even if we are killed before it is done
     if counts.again:
-        _carry_out(watcher, state, raw, memory)
+        try:
+            _carry_out(watcher, raw)
+        except Failure:
+            undo()
+            keep(watcher, state, memory)
+            raise
     pause = _start(watcher, state, pace.started(memory_of(state), seen), verb="Restarting")
     say_all(say, ["", "Recovery initiated. Resuming monitoring..."])
     if not watcher.once:
@@ -228,8 +247,9 @@ def _nothing(watcher: Watch, state: dict[str, Any], counts: recovery_text.Plan, 
         watcher.log.say("Slurm's accounting has not told all yet: looking again at the next poll")
         keep(watcher, state)
         return Pause(watcher.policy.poll_s)
-    say_all(watcher.log.say, recovery_text.nothing_recoverable(watcher.request.workflow_id, counts))
-    return watch_end.stop(watcher, state, "nothing", seen)
+    lines = recovery_text.nothing_recoverable(watcher.request.workflow_id, counts)
+    say_all(watcher.log.say, lines)
+    return watch_end.stop(watcher, state, "nothing", seen, lines)
 
 
 def _still_nothing(watcher: Watch, state: dict[str, Any], seen: pace.Seen) -> bool:
@@ -244,12 +264,9 @@ def _runs_again(watcher: Watch) -> bool:
     return recovery_steps.counted(raw).again > 0
 
 
-def _carry_out(watcher: Watch, state: dict[str, Any], raw: bytes, memory: pace.Memory) -> None:
-    """Apply a plan and reset its jobs; where that fails, `memory` is what is known as before."""
-    say_all(watcher.log.say, ["", "Resetting failed jobs..."])
-    try:
-        done = recovery_steps.carry_out(watcher.request, watcher.voice, raw)
-    except Failure:
-        keep(watcher, state, memory)
-        raise
+def _carry_out(watcher: Watch, raw: bytes) -> None:
+    """Apply a plan and reset its jobs."""
+    if recovery_steps.counted(raw).again:
+        say_all(watcher.log.say, ["", "Resetting failed jobs..."])
+    done = recovery_steps.carry_out(watcher.request, watcher.voice, raw)
     watcher.log.say(f"  Reset {done.named} job(s)")
