@@ -88,6 +88,7 @@ class Step(NamedTuple):
     restarts: int | None
     failed_node: str | None
     comment: str | None
+    requested_memory: str | None = None  # as Slurm writes it: '4000M', before 21.08 '4000Mn' or '2Gc'
 
     @property
     def kind(self) -> str:
@@ -169,6 +170,7 @@ def _step(row: Mapping[str, str]) -> Step:
         restarts=values.number(row.get("Restarts", "")),
         failed_node=values.words(row.get("FailedNode", "")),
         comment=values.words(row.get("Comment", "")),
+        requested_memory=values.words(row.get("ReqMem", "")),
     )
 
 

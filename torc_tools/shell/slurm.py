@@ -20,7 +20,7 @@ _KEPT = {"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"}
 _LOCALE = ("LANG", "LANGUAGE", "LC_")
 _QUEUE = "%A %i %T %U %a %P %S %e %V %l %D %N %E %r %j %k"  # free texts, which may hold line breaks, last
 _ACCOUNT = (
-    "JobIDRaw JobID State ExitCode DerivedExitCode UID ElapsedRaw Submit Start End TimelimitRaw NNodes NTasks AllocCPUS"
+    "JobIDRaw JobID State ExitCode DerivedExitCode UID ElapsedRaw Submit Start End TimelimitRaw NNodes NTasks AllocCPUS ReqMem"
     " MaxRSS MaxVMSize MaxDiskRead MaxDiskWrite AveCPU TotalCPU NodeList Reason Restarts FailedNode JobName Comment"
 )
 _PARTITIONS = "%R %c %m %l %G %D %T %f"
@@ -64,20 +64,36 @@ def sacct(job_ids: Sequence[object], names: Sequence[str] = (), since: float | N
     `since`, Unix seconds, leaves out what ended before (names are looked for a month back without it). Fields that
     this Slurm does not know are left out. Raises Unavailable.
     """
-    fields = _ACCOUNT.split()
     parts = []
     for option, chunk in _questions("--jobs", "--name", job_ids, names):
         start = _moment(since) if since is not None else "1970-01-01" if option == "--jobs" else "now-30days"
-        for _ in range(8):  # as many fields as may be unknown
-            argv = ["sacct", "--duplicates", "--parsable2", f"--delimiter={FIELD}", "--noconvert"]
-            argv += [f"--starttime={start}", f"--format={','.join(fields)}", f"{option}={chunk}"]
-            answer = _run(argv, SACCT_TIMEOUT_S)
-            unknown = _NO_FIELD.search(answer.stderr) if answer.returncode else None
-            if unknown is None or unknown[1] not in fields:
-                break
-            fields.remove(unknown[1])
-        parts.append(_proven(argv, answer, "JobIDRaw"))
+        parts.append(_accounting([f"--starttime={start}", f"{option}={chunk}"]))
     return "".join(parts)
+
+
+def history(job_ids: Sequence[object], since: float, until: float | None, user: str | None) -> str:
+    """Ask accounting for these jobs (none: for all of a user, a name or number; None: of everyone that may be seen).
+
+    Only what ran between the two moments, Unix seconds, is told. Raises Unavailable.
+    """
+    times = [f"--starttime={_moment(since)}", *([f"--endtime={_moment(until)}"] if until is not None else [])]
+    whose = ["--allusers" if user is None else f"--uid={user}"]
+    asked = [[f"--jobs={chunk}"] for chunk in _chunks(job_ids)] if job_ids else [whose]
+    return "".join(_accounting([*times, *which]) for which in asked)
+
+
+def _accounting(question: list[str]) -> str:
+    """Ask accounting for every field that this Slurm knows."""
+    fields = _ACCOUNT.split()
+    for _ in range(8):  # as many fields as may be unknown
+        argv = ["sacct", "--duplicates", "--parsable2", f"--delimiter={FIELD}", "--noconvert"]
+        argv += [f"--format={','.join(fields)}", *question]
+        answer = _run(argv, SACCT_TIMEOUT_S)
+        unknown = _NO_FIELD.search(answer.stderr) if answer.returncode else None
+        if unknown is None or unknown[1] not in fields:
+            break
+        fields.remove(unknown[1])
+    return _proven(argv, answer, "JobIDRaw")
 
 
 def sinfo(timeout_s: float = TIMEOUT_S) -> str:
