@@ -130,10 +130,12 @@ def _created(called: Called) -> Record:
     if made:
         message = f"Workflow created successfully with ID: {made['workflow_id']}"
         return {"message": message, "status": "success", "workflow_id": made["workflow_id"]}
-    jobs = of(called, "job")
-    summary = {"job_count": len(jobs), "stage_count": len(of(called, "summary"))}
-    named = [{"name": job["job_name"], "command": job["command"], "depends_on": job["depends_on"]} for job in jobs]
-    return {"valid": True, "errors": [], "warnings": [], "summary": {**summary, "jobs": named}}
+    found = entry(first(of(called, "validation")))
+    found.pop("workflow_id", None)
+    verdict = {key: found.pop(key, None) for key in ("valid", "errors", "warnings")}
+    names = {"workflow_name": found.pop("name", None), "workflow_description": found.pop("description", None)}
+    jobs = [job["job_name"] for job in of(called, "job")]
+    return {**verdict, "summary": {**names, **({"job_names": jobs} if jobs else {}), **found}}
 
 
 def _deleted(called: Called) -> Record:

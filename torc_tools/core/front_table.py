@@ -64,7 +64,7 @@ _RESULTS: Mapping[str, Flag] = {
     **_bare("--logs", "--include-logs"),
     **_NO_FOLDER,
 }
-_CREATE: Mapping[str, Flag] = _NO_CHECKS
+_CREATE: Mapping[str, Flag] = {**_NO_CHECKS, **_bare("--check", "--dry-run")}
 _DELETE: Mapping[str, Flag] = {**_NO_PROMPTS, **_bare("--force", "--force")}
 _RESET_JOBS: Mapping[str, Flag] = {
     **_to("--workflow-id", "-w", "--workflow-id"),
