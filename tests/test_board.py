@@ -135,6 +135,20 @@ def test_a_pending_failed_job_holds_its_children_back() -> None:
     assert made.unsettled() == 2
 
 
+def test_nobody_waits_for_what_a_pending_failed_job_holds_back() -> None:
+    jobs = {"job_id": 1}, {"job_id": 2, "waits_for": [1, 9]}, {"job_id": 3, "waits_for": [2]}, {"job_id": 4}
+    made = board(*jobs)
+    assert made.hopeful(is_dear=True)
+    taken(made)
+    made.end(4, 1, 1, states.COMPLETED, again=False)
+    made.end(1, 1, 1, states.PENDING_FAILED, again=False)
+    assert not made.hopeful()
+    elsewhere = board(*jobs[1:3])
+    assert elsewhere.hopeful(is_dear=True)
+    elsewhere.end(9, 1, 1, states.PENDING_FAILED, again=False)
+    assert not elsewhere.hopeful(is_dear=True)
+
+
 @given(st.data())
 def test_every_job_is_over_in_the_end_and_none_runs_twice(data: st.DataObject) -> None:
     count = data.draw(st.integers(1, 12))

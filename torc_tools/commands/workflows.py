@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
 
-from torc_tools import records
+from torc_tools import records, states
 from torc_tools.core import standing
 from torc_tools.flows import deleting, looking
 from torc_tools.records import Record
@@ -60,7 +60,7 @@ def _for_people(found: Iterable[Record]) -> Iterator[Record]:
             "jobs": record["total"],
             "run": record["run_id"],
             "completed": record["counts"]["completed"],
-            "failed": record["counts"]["failed"] + record["counts"]["terminated"],
+            "failed": sum(record["counts"][states.NAMES[number]] for number in states.RECOVERABLE),
             "state": standing.word(record),
             "created": looking.local_time(record["created_at"]),
         }

@@ -31,6 +31,7 @@ class Board:
         self._queued: set[int] = set()  # in the packer, so that no job is in it twice
         self._ready_news: list[int] = []
         self._settled_news: list[int] = []
+        self._stuck: set[int] = set()  # jobs whose failure somebody has to judge, and those that wait for them
         self._unblocker = self._waiting()
 
     def open(self) -> None:
@@ -81,6 +82,8 @@ class Board:
         """Note the end of an attempt; `again`: it goes back to ready as the next attempt. Late news changes nothing."""
         job = self.jobs.get(job_id)
         if job is None:
+            if not again and status == states.PENDING_FAILED:
+                self._await_judgement(job_id)
             if not again and status in states.DONE:
                 self._apply(self._unblocker.finish(job_id, status))  # it ran elsewhere when the manifest was made
             return
@@ -94,6 +97,8 @@ class Board:
         self._settle(job_id, status)
         if status in states.DONE:
             self._apply(self._unblocker.finish(job_id, status))
+        elif status == states.PENDING_FAILED:
+            self._await_judgement(job_id)
 
     def ungate(self, job_id: int) -> None:
         """Take one gate away from a job; the last one makes it available if it is ready."""
@@ -137,11 +142,24 @@ class Board:
         return any(self._may_come(job_id, is_dear=is_dear) for job_id in self._open)
 
     def _may_come(self, job_id: int, *, is_dear: bool) -> bool:
-        if job_id in self.unfit:
+        if job_id in self.unfit or job_id in self._stuck:
             return False
         runs = self.status[job_id] in states.ACTIVE
         retried = self.jobs[job_id]["failure_handler_id"] is not None
         return (runs and (retried or not is_dear)) or self.status[job_id] in states.WAITING
+
+    def _await_judgement(self, job_id: int) -> None:
+        """Note that no news of a worker frees a job any more, nor what waits for it."""
+        children: dict[int, list[int]] = {}
+        for each in self._open:
+            for parent in self.jobs[each]["waits_for"]:
+                children.setdefault(parent, []).append(each)
+        todo = [job_id]
+        while todo:
+            held = todo.pop()
+            if held not in self._stuck:
+                self._stuck.add(held)
+                todo += children.get(held, ())
 
     def _first(self, seconds_left: float | None) -> tuple[int, bool] | None:
         """Take a job out of the packer, after those for which no other job should wait."""

@@ -129,7 +129,7 @@ def _soon(policy: Policy, seen: Seen) -> float:
 def ended(policy: Policy, seen: Seen, memory: Memory) -> Step:
     """Decide where nothing moves any more and not every job is completed."""
     if not failed(seen.counts):
-        return GiveUp("stuck" if seen.counts["blocked"] or seen.counts["pending_failed"] else "failures")
+        return GiveUp("stuck" if seen.counts["blocked"] else "failures")
     if not policy.recover:
         return GiveUp("disabled")
     if policy.max_retries is not None and memory.recoveries >= policy.max_retries:

@@ -183,6 +183,12 @@ def nothing_recoverable(workflow_id: int, counts: Plan) -> list[str]:
     return ["", f"No recoverable jobs found.{held}"]
 
 
+def awaiting(workflow_id: int, counts: Mapping[str, int]) -> list[str]:
+    """Say how many failures wait for somebody to judge them, and how that is done; nothing where there are none."""
+    number = counts["pending_failed"]
+    return [f"{number} job(s) await classification: {ways.classify(workflow_id)}"] if number else []
+
+
 def look(workflow_id: int, job_id: int | None) -> str:
     """Name the commands of ours that show why jobs failed, `job_id` being one of them."""
     logs = "" if job_id is None else f", 'torc-jobs --logs {job_id}' what job {job_id} wrote"

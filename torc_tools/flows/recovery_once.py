@@ -117,6 +117,7 @@ def _nothing(request: Request, voice: Voice, counts: Plan, path: str | None, *, 
     if now["ready"]:
         return _go_on(request, voice, now, restart=restart)
     say_all(stream.say, recovery_text.nothing_recoverable(request.workflow_id, counts))
+    say_all(stream.say, recovery_text.awaiting(request.workflow_id, now))
     return Outcome(exits.EMPTY)
 
 

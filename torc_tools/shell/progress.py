@@ -31,5 +31,5 @@ def shown(label: str) -> Iterator[Callable[[Counts], None]]:
 
 def text(counts: Counts) -> str:
     """Write the counts that a person wants to see while jobs run: '3 running, 2 failed'."""
-    names = ("running", "ready", "blocked", "failed", "terminated", "canceled")
+    names = ("running", "ready", "blocked", "failed", "pending_failed", "terminated", "canceled")
     return ", ".join(f"{counts[name]} {name}" for name in names if counts[name])
