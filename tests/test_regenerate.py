@@ -286,6 +286,13 @@ def test_a_running_allocation_counts_with_the_time_and_the_room_that_is_left() -
     assert plan(facts(jobs((4, size(26))), allocations=late, fresh=False)).covered == 0
 
 
+def test_retries_are_planned_beside_what_runs_and_not_beside_what_was_queued_for_them() -> None:
+    given = facts(jobs((4, size(26))), fresh=False, beside=True)
+    runs = queued(plan(jobs((4, size(26)))), status="active", ends_at=1000.0 + 9 * 3600)
+    assert plan(given._replace(allocations=runs)).covered == 0
+    assert plan(given._replace(allocations=queued(plan(jobs((4, size(26))))))).covered == 4
+
+
 @pytest.mark.parametrize("status", ["planned", "complete", "lost", "canceled"])
 def test_an_allocation_that_is_over_or_was_never_sent_takes_nothing(status: str) -> None:
     rows = queued(plan(jobs((4, size()))), status=status)

@@ -49,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--include-job-ids", metavar="ID,...", type=options.identifiers, default=[], help="as if these were pending"
     )
+    made.add_argument(
+        "--retries", action="store_true", help="only for retries that are ready, as if what runs had no room for them"
+    )
     made.add_argument("--compare", action="store_true", help="ask Slurm when one large allocation would start, or many")
     made.add_argument("-n", "--dry-run", action="store_true", help="as --read-only: planning changes nothing anyway")
     options.add_source(made)
@@ -141,6 +144,7 @@ def _planned(db: sqlite3.Connection, workflow_id: int, args: argparse.Namespace,
         args.partition,
         args.account,
         args.max_parallel_jobs,
+        args.retries,
     )
     return regenerating.plan(db, workflow_id, wanted, profile, tried)
 

@@ -87,6 +87,7 @@ class Coverage:
                 ids[_group_key(row)] = frozenset(row["config"]["job_ids"])
         rows = [row for row in facts.allocations if row["status"] in states.LIVE]
         self.live = [Live(row, ids.get(_group_key(row), frozenset()), facts) for row in rows]
+        self._beside = facts.beside
         self._by_id = {row["allocation_id"]: each for row, each in zip(rows, self.live, strict=True)}
         self._active = facts.active
         self._names = {each.group for each in self.live}
@@ -120,10 +121,10 @@ class Coverage:
         `after_new`: its jobs wait for some that are planned now, so that an allocation which no longer waits for
         others is too early for them.
         """
-        for live in self.live:
+        for live in [] if self._beside else self.live:
             if group.user is not None and self._is_all_of(live, group):
                 group.buckets = {key: ids for key, ids in group.buckets.items() if not live.takes(key[1], _user(group))}
-        for own in (True, False):
+        for own in (True,) if self._beside else (True, False):
             for lives in self._own(group.jobs()) if own else [self.live]:
                 in_time = [live for live in lives if self._is_in_time(live, group, own=own, after_new=after_new)]
                 if in_time and group.buckets:
@@ -134,7 +135,7 @@ class Coverage:
         return live.config.get("action_id") is not None and live.config.get("slurm_scheduler_id") == _user(group)
 
     def _is_in_time(self, live: Live, group: Group, *, own: bool, after_new: bool) -> bool:
-        if not live.rest:
+        if not live.rest or (self._beside and not live.is_queued):
             return False
         if group.is_deferred:
             return live.is_deferred and (not after_new or not live.after.isdisjoint(self._names))

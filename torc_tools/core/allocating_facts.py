@@ -74,6 +74,7 @@ class Options(NamedTuple):
     partition: str | None = None
     account: str | None = None
     max_parallel_jobs: int | None = None  # in each allocation
+    retries: bool = False  # only jobs that wait to be run again; what runs has no room for them
 
 
 class Tried(NamedTuple):
@@ -92,7 +93,8 @@ class Facts(NamedTuple):
     jobs: the pending ones, by id. parents: of each of them. active: jobs that a worker has: id to (size, allocation).
     stuck: jobs that will not end by themselves (disabled, pending_failed). allocations: every Slurm allocation's row,
     `config` decoded. fresh: nothing of the workflow has run yet, so what its actions say counts. now: Unix seconds.
-    default_account: of earlier allocations, or of the user in Slurm.
+    default_account: of earlier allocations, or of the user in Slurm. beside: what is planned is to run beside the
+    allocations that run, which have no room; one that is queued takes what it was planned for.
     """
 
     workflow: Record
@@ -106,6 +108,7 @@ class Facts(NamedTuple):
     fresh: bool
     now: float
     default_account: str | None = None
+    beside: bool = False
 
 
 def scheduler(slurm_scheduler_id: int, config: Mapping[str, Any]) -> Scheduler:

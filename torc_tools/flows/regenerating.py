@@ -27,6 +27,9 @@ def plan(
     Raises Failure(66) for a job of `tried` that the workflow does not have, and Failure(2) where no account is known.
     """
     facts = gather(db, workflow_id, profile, tried)
+    if options.retries:
+        again = pending.retries(db, workflow_id)
+        facts = facts._replace(jobs=[job for job in facts.jobs if job.job_id in again], beside=True)
     made = allocating.plan(facts, options, profile)
     account = _Account(options)
     records = [_named(record, account) for record in made.records]

@@ -45,6 +45,12 @@ def ids(db: sqlite3.Connection, workflow_id: int, statuses: Collection[int]) -> 
     return {row[0] for row in db.execute(query, (workflow_id,))}
 
 
+def retries(db: sqlite3.Connection, workflow_id: int) -> set[int]:
+    """Give the ids of the ready jobs that have failed in this run and are to be run again."""
+    query = "SELECT job_id FROM job WHERE workflow_id = ? AND status = ? AND attempt_id > 1"
+    return {row[0] for row in db.execute(query, (workflow_id, states.READY))}
+
+
 def missing(db: sqlite3.Connection, workflow_id: int, wanted: Collection[int]) -> list[int]:
     """Give those of some job ids that a workflow does not have, sorted."""
     query = f"SELECT job_id FROM job WHERE workflow_id = ? AND {queries.among('job_id', sorted(wanted))}"
