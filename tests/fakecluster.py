@@ -333,6 +333,8 @@ def srun(folder: Path, words: list[str]) -> int:
     if killed:
         sys.stderr.write(f"slurmstepd: error: Detected 1 oom_kill event in StepId={job_id}.{place}.\n")
         sys.stderr.write("srun: error: task 0: Out Of Memory\n")
+    elif status > 0:
+        sys.stderr.write(f"srun: error: n1: task 0: Exited with exit code {status}\n")
     ended = {"state": "OUT_OF_MEMORY" if killed else "FAILED" if status else "COMPLETED", "end": time.time()}
     with table(folder) as found:
         found["steps"][place].update(ended, code="0:125" if killed else f"{max(0, status)}:0")

@@ -117,6 +117,9 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
 def _start_or_recover(watcher: Watch, state: dict[str, Any], view: View) -> Pause | Ended:
     """Let the workflow go on; where what is ready fits nowhere, recover what failed beside it."""
     memory, seen = memory_of(state), view.seen
+    if seen.capacity and not seen.unsent:  # beside what runs, only retries are worth more
+        more = (*watcher.request.plan_options, "--retries")
+        watcher = watcher._replace(request=watcher.request._replace(plan_options=more))
     try:
         return _start(watcher, state, pace.started(memory, seen), rest=seen.capacity and seen.unsent > 0)
     except Failure as failure:
