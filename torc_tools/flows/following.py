@@ -1,7 +1,9 @@
 """The logs of a job on standard output: once, or as long as the job goes on."""
 
 import argparse
+import contextlib
 import sqlite3
+from typing import NamedTuple
 
 from torc_tools import exits, states
 from torc_tools.exits import Failure
@@ -12,18 +14,31 @@ from torc_tools.shell import logs, options, output, queries, stream
 _SETTLED = {states.NAMES[number] for number in states.SETTLED | {states.PENDING_FAILED}}
 
 
+class Place(NamedTuple):
+    """An attempt of a job, and the output directory that its files are in."""
+
+    job: Record
+    output_dir: str
+    ids: logs.Ids
+
+
+def placed(args: argparse.Namespace, job_id: int) -> Place:
+    """Find the attempt that `args` ask for (--run, --attempt; default is the present one). Raises Failure(66)."""
+    db, workflow_id = looking.at_jobs(args, [job_id])
+    with contextlib.closing(db):
+        job = _job(db, job_id)
+        run, attempt = _attempt(args, db, job)
+        return Place(job, queries.workflow(db, workflow_id)["output_dir"], (workflow_id, job_id, run, attempt))
+
+
 def show(args: argparse.Namespace, job_id: int) -> int:
     """Write what an attempt of a job wrote (the present one, or --run, --attempt); with --follow to its end.
 
     Raises Failure(66) for a job or files that are not there.
     """
-    db, workflow_id = looking.at_jobs(args, [job_id])
-    job = _job(db, job_id)
-    run, attempt = _attempt(args, db, job)
-    output_dir = queries.workflow(db, workflow_id)["output_dir"]
-    db.close()
+    job, output_dir, ids = placed(args, job_id)
     wanted = [each for each in ("stdout", "stderr") if getattr(args, each)] or ["stdout", "stderr"]
-    named = logs.named(output_dir, (workflow_id, job_id, run, attempt), wanted)
+    named = logs.named(output_dir, ids, wanted)
     printer = _Printer(titles=len(wanted) > 1)
     if not args.follow:
         for path in logs.need(named, job_id):
@@ -31,7 +46,7 @@ def show(args: argparse.Namespace, job_id: int) -> int:
             for piece in logs.read(path, logs.tail_offset(path, args.tail)):
                 printer.show(path, piece)
         return exits.OK
-    logs.follow(named, args.tail, lambda: _over(args, job, (run, attempt)), printer.show)
+    logs.follow(named, args.tail, lambda: _over(args, job, ids[2:]), printer.show)
     logs.need(named, job_id)
     return exits.OK
 

@@ -53,7 +53,7 @@ def named(name: str) -> Log | None:
 
 def of_workflow(folder: str, workflow_id: int) -> list[str]:
     """Give the names of all files in an output folder that are about one workflow."""
-    return [name for name in _names(folder) if _owner(name) == workflow_id]
+    return [name for name in _names(folder) if owner(name) == workflow_id]
 
 
 def bundle(folder: str, names: list[str], archive: str) -> int:
@@ -73,7 +73,8 @@ def bundle(folder: str, names: list[str], archive: str) -> int:
     return os.path.getsize(archive)
 
 
-def _owner(name: str) -> int | None:
+def owner(name: str) -> int | None:
+    """Give the workflow that a file of an output folder is about, by its name; None where it names none."""
     log = named(name)
     if log is not None:
         return log.workflow_id
