@@ -45,10 +45,31 @@ def references(path: Path) -> set[tuple[str, str]]:
 
 def examples(path: Path) -> list[str]:
     """Give the .Dl lines of EXAMPLES as a reader sees them (mandoc takes quotes and escapes away)."""
-    source = [line for line in sections(path).get("EXAMPLES", "").splitlines() if line.startswith(".Dl ")]
+    return displayed([line for line in sections(path).get("EXAMPLES", "").splitlines() if line.startswith(".Dl ")])
+
+
+def displayed(source: list[str]) -> list[str]:
+    """Give .Dl and .D1 lines as a reader sees them."""
     text = ".Dd January 1, 2026\n.Dt X 1\n.Os\n.Sh NAME\n.Nm x\n.Nd x\n.Sh EXAMPLES\n" + "\n".join(source) + "\n"
     shown = subprocess.run(
         ["mandoc", "-T", "ascii", "-O", "width=900"], input=text, capture_output=True, text=True, check=True
     ).stdout
     plain = re.sub(".\b", "", shown).partition("EXAMPLES\n")[2]
     return [line.strip() for line in plain.splitlines() if line.startswith(" ")]
+
+
+def displays(section: str) -> list[tuple[str, str]]:
+    """Give what a section displays, in order: ("Dl", line), ("D1", line), and ("Bd", lines) of a literal block."""
+    found: list[tuple[str, str]] = []
+    block: list[str] | None = None
+    for line in section.splitlines():
+        if line.startswith(".Bd -literal"):
+            block = []
+        elif line == ".Ed" and block is not None:
+            found.append(("Bd", "\n".join(block).replace(r"\&", "").replace(r"\e", "\\") + "\n"))
+            block = None
+        elif block is not None:
+            block.append(line)
+        elif line.startswith((".Dl ", ".D1 ")):
+            found.append((line[1:3], displayed([line])[0]))
+    return found

@@ -1,0 +1,143 @@
+"""The guides, torc-recovery(7) and torc-monitoring(7): everything that they tell a reader to type is typed here.
+
+Each section (.Sh) has a folder of its own: torc.db with workflow 42, whose first run is over (tests/prepared.py), and a
+cluster of one machine. In it, in order:
+  .Dl lines run, and end with 0 or 1;
+  literal blocks whose first line is '$ COMMAND' run on a terminal of 74 columns and write just what the block shows
+  (a line '...' stands for any lines, and '...' at the end of a line for its rest);
+  literal blocks that begin with a comment '# NAME: ...' become the file NAME, and a program where it has '#!';
+  .D1 lines are for the reader alone: of what is ours in them, the options exist.
+"""
+
+import importlib
+import os
+import pty
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import fakecluster
+import manpages
+import pytest
+import sources
+from prepared import execute, prepare
+
+from torc_tools.core import front, front_table
+
+GUIDES = ("torc-recovery", "torc-monitoring")
+PAGES = {name: manpages.FOLDER / "man7" / f"{name}.7" for name in GUIDES}
+SECTIONS = [
+    (name, title)
+    for name, path in PAGES.items()
+    for title, text in manpages.sections(path).items()
+    if manpages.displays(text)
+]
+NAMED = re.compile(r"^(?:#!.*\n)?# ([\w.-]+): ")
+OTHERS = {"command -v", "tmux", "screen", "crontab"}
+
+
+@pytest.fixture
+def place(work_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Give a folder with workflow 42, and a cluster on which jobs run at once."""
+    renumber(prepare(work_dir), 42)
+    stdio = work_dir / "torc_output" / "job_stdio"
+    stdio.mkdir(parents=True)
+    (stdio / "job_wf42_j4_r1_a1.e").write_text("ValueError: bad input\n")
+    cluster = fakecluster.build(tmp_path)
+    for name, value in (("PATH", cluster.path), ("COLUMNS", "74"), ("USER", "ann")):
+        monkeypatch.setenv(name, value)
+    yield work_dir
+    cluster.stop()
+
+
+def renumber(store: Path, workflow_id: int) -> None:
+    """Give the workflow of a store another number."""
+    tables = [name for (name,) in execute(store, "SELECT name FROM sqlite_master WHERE type = 'table'")]
+    for table in tables:
+        if any(column[1] == "workflow_id" for column in execute(store, f"PRAGMA table_info({table})")):
+            execute(store, f"UPDATE {table} SET workflow_id = {workflow_id} WHERE workflow_id = 1")
+
+
+@pytest.mark.parametrize(("name", "title"), SECTIONS, ids=lambda each: each.lower().replace(" ", "-"))
+def test_what_a_guide_tells_to_type_does_what_it_says(place: Path, name: str, title: str) -> None:
+    for kind, text in manpages.displays(manpages.sections(PAGES[name])[title]):
+        if kind == "Dl":
+            run(text)
+        elif kind == "D1":
+            parse(text)
+        elif text.startswith("$ "):
+            converse(text)
+        else:
+            found = NAMED.match(text)
+            assert found, f"neither a session nor a file:\n{text}"
+            (place / found[1]).write_text(text)
+            (place / found[1]).chmod(0o755 if text.startswith("#!") else 0o644)
+
+
+def run(line: str) -> None:
+    """Run a line as a script would."""
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", line], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode in (0, 1), f"{line}: {done.returncode}: {done.stderr}"
+    assert "Traceback" not in done.stderr
+
+
+def converse(session: str) -> None:
+    """Hold what commands write on a terminal against what a session shows."""
+    for part in re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]:
+        line, _, expected = part.partition("\n")
+        while expected.startswith("> "):
+            more, _, expected = expected[2:].partition("\n")
+            line = f"{line}\n{more}"
+        found = typed(line)
+        assert re.fullmatch(pattern(expected), found), f"$ {line}\n{found}\n--- instead of ---\n{expected}"
+
+
+def typed(line: str) -> str:
+    """Give what a line writes on a terminal, without the blanks at the ends of lines."""
+    terminal, inside = pty.openpty()
+    process = subprocess.Popen(["bash", "-c", line], stdin=subprocess.DEVNULL, stdout=inside, stderr=inside)
+    os.close(inside)
+    parts = []
+    try:
+        while part := os.read(terminal, 65536):
+            parts.append(part)
+    except OSError:  # as Linux says that nobody has the other end any more
+        pass
+    os.close(terminal)
+    process.wait(60)
+    text = b"".join(parts).decode().replace("\r\n", "\n")
+    return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
+
+
+def pattern(expected: str) -> str:
+    """Give the regular expression of what is shown."""
+    parts = []
+    for line in expected.splitlines():
+        shown, dots, _ = line.rpartition("...") if line.endswith("...") else (line, "", "")
+        parts.append(r"(?:.*\n)*" if line == "..." else re.escape(shown) + (r".*\n" if dots else r"\n"))
+    return "".join(parts)
+
+
+def parse(line: str) -> None:
+    """Check that the commands of ours in a line have the options that it names."""
+    for part in re.split(r"\|\||&&|[|;'\"]", line):
+        words = shlex.split(part, comments=True)
+        starts = [at for at, word in enumerate(words) if word == "torc" or word in sources.COMMANDS]
+        for at in starts[:1]:
+            known(words[at:])
+
+
+def known(words: list[str]) -> None:
+    """Check the words of a command of ours."""
+    tool, arguments = words[0].removeprefix("torc-"), words[1:]
+    if tool == "torc":
+        before, rest = front.split(arguments)
+        row, count = front.find(front_table.ROWS, rest)
+        assert row, words
+        tool, arguments = row.tool, [*row.fixed, *front.ask(row, before, rest[count:]).arguments]
+    importlib.import_module(f"torc_tools.commands.{tool}").parser().parse_intermixed_args(arguments)
