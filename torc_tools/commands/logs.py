@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from torc_tools import records
 from torc_tools.core import logwords
-from torc_tools.flows import looking
+from torc_tools.flows import looking, rulebook
 from torc_tools.records import Record
 from torc_tools.shell import logfiles, options, output, queries, stream
 
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-w", "--workflow-id", metavar="ID", type=options.identifier, help="only logs of this workflow")
     made.add_argument("--errors-only", action="store_true", help="leave warnings out")
     made.add_argument("--into", metavar="FOLDER", help="where the bundle goes (default: the current folder)")
+    rulebook.add_option(made)
     options.add_limit(made)
     options.add_source(made)
     return made
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write `log_issue` records and a `summary`, or the `summary` of a bundle."""
     made = parser()
     args = made.parse_intermixed_args(argv)
-    if args.verb == "bundle" and (args.workflow_id or args.errors_only):
+    if args.verb == "bundle" and (args.workflow_id or args.errors_only or args.rules):
         made.error("bundle takes a workflow and --into")
     if args.verb == "analyze" and args.into is not None:
         made.error("--into goes with bundle")
@@ -67,12 +68,13 @@ def _issues(args: argparse.Namespace, folder: str, workflow_id: int | None) -> I
     """Give a record for each line that complains, then the summary."""
     counts, slurm, scanned = {"error": 0, "warning": 0}, set(), 0
     is_given = folder == args.what
+    listener = rulebook.listener(args.rules)
     for log, text in logfiles.logs(folder) if is_given or os.path.exists(folder) else ():
         if workflow_id not in (None, log.workflow_id):
             continue
         scanned += 1
         slurm |= {log.slurm_job_id} - {None}
-        for complaint in logwords.complaints(text):
+        for complaint in listener.complaints(text):
             if args.errors_only and complaint.severity != "error":
                 continue
             counts[complaint.severity] += 1
@@ -92,6 +94,7 @@ def _issue(log: logfiles.Log, complaint: logwords.Complaint) -> Record:
         "cause": complaint.cause,
         "certainty": complaint.certainty,
         "severity": complaint.severity,
+        "rule": complaint.rule,
         "job_id": log.job_id,
         "run_id": log.run_id,
         "attempt_id": log.attempt_id,

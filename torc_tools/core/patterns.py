@@ -1,5 +1,8 @@
 """What the text of a log says about a failure, as a table: words to look for, and what they are evidence of.
 
+These take part in the order of verdicts (core.diagnosis). What explains a failure that these do not is a rule, in
+rules/builtin.yaml; nothing stands in both.
+
 Every entry has literal words that must all occur (a fast search, no case); where they could occur by chance a
 regular expression has to match too. The whole text is searched, not its first line. `certain` is a word of the
 kernel or of Slurm; the others are words of programs, and only as good as the program.
@@ -43,16 +46,12 @@ TABLE = (
     _Row("oom", "likely", ("std::bad_alloc",)),
     _Row("oom", "likely", ("cannot allocate memory",)),
     _Row("oom", "likely", ("cannot allocate vector",)),
-    _Row("oom", "likely", ("java.lang.outofmemoryerror",)),
+    _Row("oom", "likely", ("java.lang.outofmemoryerror",), r"OutOfMemoryError(?!: (unable to cr|metasp|direct|compr))"),
     _Row("oom", "likely", ("gc overhead limit exceeded",)),
     _Row("storage", "likely", ("no space left on device",)),
     _Row("storage", "likely", ("disk quota exceeded",)),
     _Row("storage", "likely", ("read-only file system",)),
     _Row("storage", "likely", ("stale file handle",)),
-    _Row("transient", "weak", ("connection refused",)),
-    _Row("transient", "weak", ("connection timed out",)),
-    _Row("transient", "weak", ("connection reset",)),
-    _Row("transient", "weak", ("temporary failure in name resolution",)),
 )
 _STEMS = (
     "memory",
@@ -64,8 +63,6 @@ _STEMS = (
     "space left",
     "quota",
     "file",
-    "connect",
-    "tempor",
 )
 _BY_STEM = tuple((stem, tuple(row for row in TABLE if stem in row.words[0])) for stem in _STEMS)  # one search for many
 _COMPILED = {row.pattern: re.compile(row.pattern, re.IGNORECASE | re.MULTILINE) for row in TABLE if row.pattern}

@@ -11,7 +11,7 @@ from torc_tools.core.rules import Facts, Hit, Rule, Text
 from torc_tools.core.slurmvalues import bare
 from torc_tools.flows import rulebook
 from torc_tools.records import Record
-from torc_tools.shell import layout, logends, regexes, stream
+from torc_tools.shell import layout, logends
 
 KEPT = 2000  # texts of which it is remembered what the rules find in them
 MOST_MATCHES = 20  # that are kept of one failure
@@ -26,7 +26,7 @@ class Judge:
         self._own = own
         self._builtin: list[Rule] | None = None
         self._output_dir = output_dir
-        self._searcher = regexes.Searcher(stream.say)
+        self._search = rulebook.searcher()
         self._found: dict[str, dict[str, int | None]] = {}
         self._located = 0
 
@@ -54,9 +54,6 @@ class Judge:
         if self._builtin is None:
             self._builtin = rulebook.builtin()
         return self._builtin
-
-    def _search(self, rule: Rule, expression: str, text: str) -> int | None:
-        return self._searcher.search(f"rule '{rule.name}' ({ruling.place(rule)})", expression, text)
 
     def _look(self, rule: Rule, text: Text) -> int | None:
         low = rules.small(text.text) if rule.match.log_words is not None else ""

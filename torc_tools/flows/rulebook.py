@@ -8,9 +8,12 @@ from typing import Any
 
 import torc_tools
 from torc_tools import exits
+from torc_tools.core import logwords
 from torc_tools.core.problems import Path
-from torc_tools.core.rules import Rule, ordered
+from torc_tools.core.rules import Rule, Search, ordered
+from torc_tools.core.ruling import place
 from torc_tools.exits import Failure
+from torc_tools.shell import regexes, stream
 from torc_tools.texts import visible
 
 BUILTIN = os.path.join(os.path.dirname(torc_tools.__file__), "rules", "builtin.yaml")
@@ -41,10 +44,21 @@ def builtin() -> list[Rule]:
     return ordered(_read(BUILTIN, builtin=True))
 
 
+def searcher() -> Search:
+    """Make what searches logs for the expressions of rules; an expression that takes too long is told of once."""
+    found = regexes.Searcher(stream.say)
+    return lambda rule, expression, text: found.search(f"rule '{rule.name}' ({place(rule)})", expression, text)
+
+
+def listener(named: Sequence[str]) -> logwords.Listener:
+    """Make what finds the lines of logs that complain. Raises what `own` does."""
+    return logwords.Listener([*own(named), *builtin()], searcher())
+
+
 def _read(file: str, *, builtin: bool = False) -> list[Rule]:
     from torc_tools.core import rules_read
     from torc_tools.core.problems import Problems
-    from torc_tools.shell import regexes, specfile
+    from torc_tools.shell import specfile
 
     if file == "-":
         raise Failure(exits.USAGE, "rules are read from a file, not from standard input")
