@@ -5,7 +5,15 @@ import contextlib
 from collections.abc import Sequence
 
 from torc_tools.core import pace
-from torc_tools.flows import recovery_hooks, recovery_options, recovery_steps, watch_notices, watcher, watching
+from torc_tools.flows import (
+    recovery_hooks,
+    recovery_options,
+    recovery_steps,
+    watch_metrics,
+    watch_notices,
+    watcher,
+    watching,
+)
 from torc_tools.shell import layout, lease, options, stream, waking, watchlog
 
 PROG = "torc-watch"
@@ -25,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--once", action="store_true", help="take one step and exit, for cron: 75 while work goes on")
     recovery_options.add_auto_schedule(made)
     made.add_argument("--notify", metavar="CMD", help="give CMD a JSON summary of each recovery and of the end")
+    made.add_argument("--metrics", metavar="FILE", help="keep a text file for Prometheus, written at each look")
     return made
 
 
@@ -45,9 +54,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = stack.enter_context(contextlib.closing(watchlog.WatchLog(path, lazy=args.once)))
         stack.enter_context(log.failures())
         stack.enter_context(waking.interruptible())
-        notices = watch_notices.Notices(request, log, args.notify, args.max_retries)
-        stack.callback(notices.stop)
-        watch = watcher.Watch(request, _policy(args), args.show_job_counts, held, log, args.once, [], notices)
+        policy = _policy(args)
+        notices = stack.enter_context(watch_notices.Notices(request, log, args.notify, args.max_retries))
+        metrics = watch_metrics.Metrics(request, log, args.metrics, policy)
+        watch = watcher.Watch(request, policy, args.show_job_counts, held, log, args.once, [], notices, metrics)
         return watching.once(watch) if args.once else watching.watch(watch)
 
 

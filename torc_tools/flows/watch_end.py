@@ -76,7 +76,7 @@ def end(watcher: Watch, state: dict[str, Any], step: pace.Done | pace.GiveUp, se
         watcher.notices.end(state, what, seen.progress, lines)
     state["told"] = [what, seen.progress]
     if isinstance(step, pace.Done):
-        state["recoveries"] = 0
+        state["recoveries"] = state["held_jobs"] = 0
     keep(watcher, state)
     return Ended(exits.OK if isinstance(step, pace.Done) else exits.EMPTY)
 
@@ -98,7 +98,7 @@ def _ending(watcher: Watch, step: pace.Done | pace.GiveUp, seen: pace.Seen) -> l
         ]
     if step.why == "canceled":
         return [recovery_text.canceled(workflow_id)]
-    lines = [*complete, *recovery_text.failures(seen.counts)]
+    lines = [*complete, *recovery_text.failures(seen.counts), *recovery_text.awaiting(workflow_id, seen.counts)]
     if step.why == "disabled":
         look = recovery_text.look(workflow_id, next(iter(failed), None))
         return [*lines, "", look, "Recovery disabled. To enable, use --recover flag."]

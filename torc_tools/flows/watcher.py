@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from torc_tools.core import pace
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.flows.recovery_steps import Voice
+from torc_tools.flows.watch_metrics import Metrics
 from torc_tools.flows.watch_notices import Notices
 from torc_tools.shell import lease, pipeline, waking, watchlog, watchstate
 
@@ -24,6 +25,7 @@ class Watch(NamedTuple):
     once: bool
     children: "list[pipeline.Child]"  # those that we started and that have not been seen to end
     notices: Notices
+    metrics: Metrics
 
     @property
     def voice(self) -> Voice:

@@ -30,8 +30,8 @@ def watch(watcher: Watch) -> int:
     state = load(watcher)
     header(watcher)
     try:
-        with watcher.notices.errors(state):
-            return _steps(watcher, state)
+        with watcher.notices.errors(state), watcher.metrics.of(state, once=False) as ends:
+            return ends(_steps(watcher, state))
     except KeyboardInterrupt:
         workflow_id = watcher.request.workflow_id
         watcher.log.say(
@@ -43,20 +43,11 @@ def watch(watcher: Watch) -> int:
 def once(watcher: Watch) -> int:
     """Take one step, for cron: 75 while work goes on; silent unless something was done or became known."""
     state = load(watcher)
-    with watcher.notices.errors(state):
+    with watcher.notices.errors(state), watcher.metrics.of(state, once=True) as ends:
         following = _step(watcher, state)
+        status = ends(following.status if isinstance(following, Ended) else exits.TEMPORARY)
     watcher.notices.finish(state)
-    return following.status if isinstance(following, Ended) else exits.TEMPORARY
-
-
-def _steps(watcher: Watch, state: dict[str, Any]) -> int:
-    """Take steps until it is over; give the exit status."""
-    while True:
-        following = _step_safely(watcher, state)
-        if isinstance(following, Ended):
-            watcher.notices.finish(state)
-            return following.status
-        _sleep(watcher, state, following)
+    return status
 
 
 def header(watcher: Watch) -> None:
@@ -72,6 +63,17 @@ def header(watcher: Watch) -> None:
     if policy.auto_schedule:
         times = f"cooldown: {int(policy.cooldown_s)}s, stranded timeout: {int(policy.stranded_s)}s"
         watcher.log.say(f"Auto-schedule enabled (threshold: {policy.threshold} retry jobs, {times})")
+
+
+def _steps(watcher: Watch, state: dict[str, Any]) -> int:
+    """Take steps until it is over; give the exit status."""
+    while True:
+        following = _step_safely(watcher, state)
+        if isinstance(following, Ended):
+            watcher.notices.finish(state)
+            return following.status
+        watcher.metrics.write()
+        _sleep(watcher, state, following)
 
 
 def _step_safely(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
@@ -221,6 +223,7 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
     found = recovery_steps.adjustments(raw)
     counts = recovery_text.plan(found)
     state["capped"] = recovery_text.capped(found)  # for torc-report --html
+    state["held_jobs"] = counts.held + counts.unknown_held
     say_all(say, recovery_text.proposals(found, dry_run=False))
     memory = memory_of(state)
     if counts.final and not counts.again:
@@ -250,7 +253,9 @@ def _nothing(watcher: Watch, state: dict[str, Any], counts: recovery_text.Plan, 
         watcher.log.say("Slurm's accounting has not told all yet: looking again at the next poll")
         keep(watcher, state)
         return Pause(watcher.policy.poll_s)
-    lines = recovery_text.nothing_recoverable(watcher.request.workflow_id, counts)
+    workflow_id = watcher.request.workflow_id
+    lines = recovery_text.nothing_recoverable(workflow_id, counts)
+    lines += recovery_text.awaiting(workflow_id, recovery_steps.look(watcher.request).counts)
     say_all(watcher.log.say, lines)
     return watch_end.stop(watcher, state, "nothing", seen, lines)
 

@@ -86,10 +86,10 @@ def hashed(text: str | bytes) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(raw).digest()).decode()
 
 
-def write(path: str, content: bytes) -> None:
+def write(path: str, content: bytes, mode: int | None = None) -> None:
     """Write a file whole, or leave what was there; what is no plain file (a device, a pipe) is not replaced.
 
-    Raises Failure(74).
+    A plain file gets `mode` (None: what the umask leaves). Raises Failure(74).
     """
     real = os.path.realpath(path)
     is_plain = os.path.isfile(real) or not os.path.exists(real)
@@ -97,6 +97,8 @@ def write(path: str, content: bytes) -> None:
     try:
         with open(beside if is_plain else real, "wb") as file:
             file.write(content)
+            if is_plain and mode is not None:
+                os.fchmod(file.fileno(), mode)
         if is_plain:
             os.replace(beside, real)
     except OSError as error:
