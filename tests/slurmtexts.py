@@ -1,5 +1,6 @@
 """Texts as squeue and sacct write them for torc_tools.shell.slurm: a header, then rows, \\x1f between the fields."""
 
+from pathlib import Path
 from typing import Any
 
 FIELD = "\x1f"
@@ -9,7 +10,7 @@ QUEUE = (
 )  # fmt: skip
 ACCOUNTS = (
     "JobIDRaw", "JobID", "State", "ExitCode", "DerivedExitCode", "ElapsedRaw", "Submit", "Start", "End",
-    "TimelimitRaw", "NNodes", "NTasks", "AllocCPUS", "MaxRSS", "MaxVMSize", "MaxDiskRead", "MaxDiskWrite", "AveCPU",
+    "TimelimitRaw", "NNodes", "NTasks", "AllocCPUS", "ReqMem", "MaxRSS", "MaxVMSize", "MaxDiskRead", "MaxDiskWrite", "AveCPU",
     "TotalCPU", "NodeList", "Reason", "FailedNode", "JobName", "Comment",
 )  # fmt: skip
 
@@ -34,3 +35,12 @@ def sacct(*rows: dict[str, Any]) -> str:
 def account(job_id: str, state: str, code: str = "0:0", name: str = "torc", **more: Any) -> dict[str, Any]:
     """Give a row of sacct: a job ('7') or a step ('7.0')."""
     return {"JobIDRaw": job_id, "JobID": job_id, "State": state, "ExitCode": code, "JobName": name, **more}
+
+
+def accountant(folder: Path) -> Path:
+    """Make a sacct in `folder` that knows one job, which failed; give the folder, for PATH."""
+    folder.mkdir()
+    program = folder / "sacct"
+    program.write_text(f"#!/bin/sh\ncat <<'END'\n{sacct(account('7', 'FAILED', '3:0'))}END\n")
+    program.chmod(0o755)
+    return folder

@@ -11,6 +11,7 @@ from pathlib import Path
 import manpages
 import pytest
 import recordspage
+import slurmtexts
 import sources
 from prepared import SPEC, prepare
 
@@ -99,9 +100,10 @@ def test_help_names_the_command_and_breaks_nothing(command: str) -> None:
 
 
 @pytest.mark.parametrize("command", sources.COMMANDS)
-def test_examples_run(command: str, work_dir: Path) -> None:
+def test_examples_run(command: str, work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every .Dl line of EXAMPLES, in order, in one folder with torc.db (tests/prepared.py) and spec.yaml."""
     prepare(work_dir)
+    monkeypatch.setenv("PATH", str(slurmtexts.accountant(work_dir.parent / "slurm")), prepend=os.pathsep)
     (work_dir / "spec.yaml").write_text(SPEC)
     lines = manpages.examples(manpages.page(command))
     assert lines

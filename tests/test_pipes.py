@@ -14,6 +14,7 @@ from typing import NamedTuple
 import conftest
 import orjson
 import pytest
+import slurmtexts
 import sources
 from prepared import GIB, prepare
 
@@ -75,6 +76,7 @@ CALLS = {
     "torc-reset": Call((), line(APPLIED), "applied"),
     "torc-results": Call(("1",)),
     "torc-run": Call(("-c", "true")),
+    "torc-sacct": Call(()),
     "torc-sample": Call(("--count=1", "--pid=1")),
     "torc-stats": Call(("1",)),
     "torc-status": Call(("1",)),
@@ -108,6 +110,7 @@ NOT = {  # (row, command): why the row means nothing there
     ("store", "torc-plot"): "opens no store",
     ("cut short", "torc-plot"): "draws what a command killed while it was sampled left behind",
     ("store", "torc-hpc"): "opens no store",
+    ("store", "torc-sacct"): "opens no store",
     ("store", "torc-sample"): "opens no store",
     ("store", "torc-work"): "never opens the store",
     ("missing store", "torc-create"): "makes the store",
@@ -161,8 +164,11 @@ def locked(path: Path) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _store(work_dir: Path) -> None:
+def _store(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the store, and a sacct that knows one job."""
     prepare(work_dir)
+    folder = slurmtexts.accountant(work_dir.parent / "slurm")
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
 
 
 @pytest.mark.parametrize("name", sources.COMMANDS)
