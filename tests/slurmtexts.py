@@ -10,8 +10,8 @@ QUEUE = (
 )  # fmt: skip
 ACCOUNTS = (
     "JobIDRaw", "JobID", "State", "ExitCode", "DerivedExitCode", "ElapsedRaw", "Submit", "Start", "End",
-    "TimelimitRaw", "NNodes", "NTasks", "AllocCPUS", "ReqMem", "MaxRSS", "MaxVMSize", "MaxDiskRead", "MaxDiskWrite", "AveCPU",
-    "TotalCPU", "NodeList", "Reason", "FailedNode", "JobName", "Comment",
+    "TimelimitRaw", "NNodes", "NTasks", "AllocCPUS", "ReqMem", "MaxRSS", "MaxVMSize", "MaxDiskRead", "MaxDiskWrite",
+    "AveCPU", "TotalCPU", "NodeList", "Reason", "FailedNode", "JobName", "Comment",
 )  # fmt: skip
 
 
