@@ -22,9 +22,11 @@ import fakecluster
 import manpages
 import pytest
 import sources
+from conftest import Torc, said
 from prepared import execute, prepare
 
 from torc_tools.core import front, front_table
+from torc_tools.shell import manual
 
 GUIDES = ("torc-recovery", "torc-monitoring")
 PAGES = {name: manpages.FOLDER / "man7" / f"{name}.7" for name in GUIDES}
@@ -35,7 +37,6 @@ SECTIONS = [
     if manpages.displays(text)
 ]
 NAMED = re.compile(r"^(?:#!.*\n)?# ([\w.-]+): ")
-OTHERS = {"command -v", "tmux", "screen", "crontab"}
 
 
 @pytest.fixture
@@ -141,3 +142,29 @@ def known(words: list[str]) -> None:
         assert row, words
         tool, arguments = row.tool, [*row.fixed, *front.ask(row, before, rest[count:]).arguments]
     importlib.import_module(f"torc_tools.commands.{tool}").parser().parse_intermixed_args(arguments)
+
+
+TOPICS = sorted(path.stem.removeprefix("torc-") for path in manpages.pages() if path.suffix != ".1")
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_is_shown_without_man_too(torc: Torc, work_dir: Path, topic: str) -> None:
+    done = torc("torc", "help", topic, env={"PATH": str(work_dir)})
+    assert done.returncode == 0, said(done)
+    shown = done.stdout.decode().splitlines()
+    assert {"NAME", "DESCRIPTION", "SEE ALSO"} <= set(shown)
+    assert [line for line in shown if re.match(r"\.[A-Z]|.*\\[&e(]", line)] == []
+    assert [line for line in shown if len(line) > 80 and not line.startswith("    ")] == []
+
+
+def test_a_display_is_shown_without_man_as_it_is() -> None:
+    page = PAGES["torc-recovery"].read_text()
+    shown = manual.lines(page)
+    at = shown.index("    $ torc-status 42")
+    assert shown[at + 1 : at + 3] == [
+        "    workflow 42 (small), run 1: failed",
+        "      6 jobs: 1 completed, 2 failed, 2 canceled, 1 terminated",
+    ]
+    assert "    torc-recover --no-run --retry-unknown 42" in shown
+    assert "  -m, --max-retries" in shown
+    assert "torc-monitoring(7), torc-tools(7)" in shown[-1]

@@ -30,26 +30,59 @@ def show(path: str) -> int:
 
 
 def lines(source: str) -> list[str]:
-    """Give an mdoc page as plain lines: titles, options and examples on lines of their own, the rest as it comes."""
+    """Give an mdoc page as plain lines: titles, options and displays on lines of their own, the rest folded."""
     shown: list[str] = []
     words: list[str] = []
-    for line in source.splitlines():
+    literal = False
+    name = re.search(r"^\.Nm (\S+)", source, re.MULTILINE)
+    for line in re.sub(r"^\.Nm$", name[1] if name else "", source, flags=re.MULTILINE).splitlines():
         macro, _, rest = line.partition(" ") if line.startswith(".") else ("", "", line)
-        if macro in (".Dd", ".Dt", ".Os", ".Bl", ".El", ".Bd", ".Ed"):
-            continue
-        if macro in (".Sh", ".Ss", ".Pp", ".It", ".Dl", ".D1"):
-            shown += [" ".join(words)] if words else []
+        if literal and macro != ".Ed":
+            shown.append(f"    {_unescaped(line)}")
+        elif macro in _BREAKS:
+            shown += _folded(words)
             words = []
-            indent = "" if macro in (".Sh", ".Ss") else "  "
-            shown += ["", f"{indent}{_plain(rest)}"] if macro in (".Sh", ".Ss", ".It") else [f"    {_plain(rest)}"]
-        else:
-            words.append(_plain(rest))
-    return [*shown, " ".join(words)]
+            literal = macro == ".Bd" and rest.startswith("-literal")
+            shown += _display(macro, rest)
+        elif macro not in _SILENT:
+            words.append(_plain(line[1:]) if macro else _unescaped(line))
+    return [*shown, *_folded(words)]
+
+
+_BREAKS = (".Sh", ".Ss", ".Pp", ".It", ".Dl", ".D1", ".Bd", ".Ed")
+_SILENT = (".Dd", ".Dt", ".Os", ".Bl", ".El")
+_WIDTH = 78
+
+
+def _folded(words: list[str]) -> list[str]:
+    """Give text as lines that fit a terminal, those after the first as far in."""
+    import textwrap
+
+    text = " ".join(words)
+    indent = text[: len(text) - len(text.lstrip())]
+    return textwrap.wrap(text, _WIDTH, subsequent_indent=indent, break_on_hyphens=False)
+
+
+def _display(macro: str, rest: str) -> list[str]:
+    """Give what a macro that ends a paragraph shows."""
+    if macro in (".Sh", ".Ss"):
+        return ["", _plain(rest).strip('"')]
+    if macro == ".It":
+        return ["", *_folded([f"  {_plain(rest) or '*'}"])]
+    return [f"    {_plain(rest)}"] if macro in (".Dl", ".D1") else [""]
 
 
 def _plain(text: str) -> str:
-    """Take the macros and escapes out of a line; options get their dashes."""
-    text = re.sub(r"\bFl -", "--", text)
+    """Take the macros and escapes out of a line; options get their dashes, other pages their section."""
+    text = re.sub(r"(?<= , )-(?=\w)|\bFl -", "--", text)
     text = re.sub(r"\bFl (?=\w)", "-", text)
-    text = re.sub(r"\b(Nm|Ar|Cm|Op|Ev|Pa|Xr|Em|Sy|Li|Ql|Dq|Qq|No|Ns) ?", "", text)
-    return text.replace(r"\(dq", '"').replace(r"\&", "").replace(r"\e", "\\").replace(" ,", ",").replace(" .", ".")
+    text = re.sub(r"\bXr (\S+) (\d)", r"\1(\2)", text)
+    text = re.sub(r"\bPq (.*)$", r"(\1)", text)
+    text = re.sub(r"^Op (.*)$", r"[\1]", text)
+    text = re.sub(r"\b(Nm|Nd|Ar|Cm|Op|Ev|Pa|Va|Em|Sx|Sy|Li|Ql|Dq|Qq|No|Ns|Ta)\b ?", "", text)
+    return re.sub(r" ([,.:;)])(?= |$)", r"\1", _unescaped(text))
+
+
+def _unescaped(text: str) -> str:
+    """Take mdoc's escapes out of a line."""
+    return text.replace(r"\(dq", '"').replace(r"\&", "").replace(r"\e", "\\")
