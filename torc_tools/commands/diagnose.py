@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from torc_tools import exits, records, units
+from torc_tools.core import failure_groups, rule_report
 from torc_tools.core.rules import Rule
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, judging, looking, rulebook
@@ -13,6 +14,8 @@ from torc_tools.shell import failures, options, output, queries, stream
 
 PROG = "torc-diagnose"
 COLUMNS = ("job_id", "job_name", "status", "return_code", "cause", "certainty", "peak_memory_bytes", "exec_time_s")
+GROUPS = ("jobs", "cause", "code", "nodes", "job_id", "line", "command")
+RULES = ("rule", "rule_at", "shadow", "cause", "matched", "decided", "job_id", "text")
 PEOPLES = ("job_id", "job_name", "code", "cause", "certainty", "time", "peak", "memory", "runtime")
 
 
@@ -22,6 +25,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("source", metavar="WORKFLOW|FILE", nargs="?", default="-", help="workflow id, or result records")
     made.add_argument("-j", "--job-ids", metavar="ID,...", type=options.identifiers, help="only these jobs")
     made.add_argument("--all-runs", action="store_true", help="every failed attempt, not only each job's latest")
+    folds = made.add_mutually_exclusive_group()
+    folds.add_argument("--group", action="store_true", help="one line for all failures that look the same")
+    folds.add_argument("--by-rule", action="store_true", help="one line for each rule: which failures it matches")
     rulebook.add_option(made)
     options.add_source(made)
     return made
@@ -33,11 +39,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     own = rulebook.own(args.rules)
     if args.source.isascii() and args.source.isdigit():
         workflow_id = options.operand(args.source)
-        return _show(records.framed(PROG, workflow_id, _stored(args, own, workflow_id)), args)
+        return _show(records.framed(PROG, workflow_id, _stored(args, own, workflow_id)), args, own)
     if args.job_ids or args.all_runs:
         raise Failure(exits.USAGE, "--job-ids and --all-runs choose among the jobs of a workflow: name one")
     found = records.replace(stream.read(args.source), "result", judging.Judge(own).failed)
-    return _show(found, args)
+    return _show(found, args, own)
 
 
 def run() -> None:
@@ -45,10 +51,23 @@ def run() -> None:
     stream.run(main, PROG)
 
 
-def _show(found: Iterable[Record], args: argparse.Namespace) -> int:
-    if not looking.for_people(args):
+def _show(found: Iterable[Record], args: argparse.Namespace, own: Sequence[Rule]) -> int:
+    people = looking.for_people(args)
+    if args.group:
+        found = failure_groups.folded(found)
+        return output.emit(map(_group_for_people, found) if people else found, args, GROUPS)
+    if args.by_rule:
+        return output.emit(rule_report.folded(found, own), args, RULES)
+    if not people:
         return output.emit(found, args, COLUMNS)
     return output.emit(records.replace(found, "diagnosis", _for_people), args, PEOPLES)
+
+
+def _group_for_people(record: Record) -> Record:
+    """Add what a table shows: the span of time, and how many nodes."""
+    if record["type"] != "failure_group":
+        return record
+    return {**record, "jobs": record["count"], "code": record["return_code"], "nodes": record["node_count"] or None}
 
 
 def _for_people(record: Record) -> list[Record]:
