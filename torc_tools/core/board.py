@@ -4,6 +4,7 @@ Ends are told to it, its own worker's and those of siblings; it applies the tran
 packed. It knows no clock and no process.
 """
 
+from collections import ChainMap
 from collections.abc import Iterable, Sequence
 
 from torc_tools import states
@@ -32,7 +33,10 @@ class Board:
         self._ready_news: list[int] = []
         self._settled_news: list[int] = []
         self._stuck: set[int] = set()  # jobs whose failure somebody has to judge, and those that wait for them
-        self._unblocker = self._waiting()
+        self.judged: set[int] = set()  # they ended well, and what they spawned is not judged yet
+        self._heard: dict[int, int] = {}  # how jobs ended that are not in the manifest
+        self._unblocker = Unblocker({}, {}, ())
+        self._block(self._open)
 
     def open(self) -> None:
         """Make the jobs that are ready from the start available; call once, after gates are set."""
@@ -40,6 +44,28 @@ class Board:
             if status == states.READY:
                 self._make_ready(job_id)
         self._apply(self._unblocker.settle())
+
+    def add(self, jobs: Iterable[Record]) -> None:
+        """Take more checked jobs in, which were spawned; known ones stay as they are."""
+        new = {job["job_id"]: job for job in jobs if job["job_id"] not in self.jobs}
+        self.jobs.update(new)
+        self.attempt.update((job_id, job["attempt_id"]) for job_id, job in new.items())
+        self.status.update((job_id, states.NUMBERS[job["status"]]) for job_id, job in new.items())
+        self._open.update(job_id for job_id in new if self.status[job_id] not in states.SETTLED)
+        self._block(new.keys() & self._open)
+        for job_id in new:
+            if self.status[job_id] == states.READY:
+                self._make_ready(job_id)
+        self._apply(self._unblocker.settle())
+
+    def await_verdict(self, job_id: int, run_id: int, attempt_id: int) -> None:
+        """Note that an attempt ended well which spawned jobs: it is over once they are judged, by `end`."""
+        job = self.jobs.get(job_id)
+        if job is None or job_id not in self._open or run_id != job["run_id"] or attempt_id < self.attempt[job_id]:
+            return
+        self.release(job_id)
+        self.status[job_id] = states.RUNNING
+        self.judged.add(job_id)
 
     def take(self, seconds_left: float | None) -> Record | None:
         """Take the next job that fits and reserve its resources; None where none fits."""
@@ -85,11 +111,13 @@ class Board:
             if not again and status == states.PENDING_FAILED:
                 self._await_judgement(job_id)
             if not again and status in states.DONE:
+                self._heard[job_id] = status
                 self._apply(self._unblocker.finish(job_id, status))  # it ran elsewhere when the manifest was made
             return
         if run_id != job["run_id"] or attempt_id < self.attempt[job_id] or job_id not in self._open:
             return
         self.release(job_id)
+        self.judged.discard(job_id)
         if again:
             self.attempt[job_id] = attempt_id + 1
             self._make_ready(job_id)
@@ -144,6 +172,8 @@ class Board:
     def _may_come(self, job_id: int, *, is_dear: bool) -> bool:
         if job_id in self.unfit or job_id in self._stuck:
             return False
+        if job_id in self.judged:
+            return True
         runs = self.status[job_id] in states.ACTIVE
         retried = self.jobs[job_id]["failure_handler_id"] is not None
         return (runs and (retried or not is_dear)) or self.status[job_id] in states.WAITING
@@ -179,14 +209,16 @@ class Board:
     def _too_long(self, job_id: int) -> None:
         self.unfit[job_id] = f"its runtime of {self.jobs[job_id]['runtime_s']} s is longer than what is left"
 
-    def _waiting(self) -> Unblocker:
+    def _block(self, job_ids: Iterable[int]) -> None:
+        """Let jobs that are blocked wait for their parents."""
         parents: dict[int, list[int]] = {}
-        for job_id in self._open:
+        for job_id in job_ids:
             job = self.jobs[job_id]
             if self.status[job_id] in (states.BLOCKED, states.UNINITIALIZED):
                 parents[job_id] = [*(job["waits_for"]), *([_FAILED_BEFORE] if job["parent_failed"] else [])]
         cancels = {job_id for job_id in parents if self.jobs[job_id]["cancel_on_blocking_job_failure"]}
-        return Unblocker(parents, {**self.status, _FAILED_BEFORE: states.FAILED}, cancels)
+        known = ChainMap({_FAILED_BEFORE: states.FAILED}, self.status, self._heard)
+        self._unblocker.extend(parents, known, cancels)
 
     def _apply(self, moves: Iterable[tuple[int, int]]) -> None:
         for job_id, status in moves:

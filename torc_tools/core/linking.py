@@ -19,17 +19,17 @@ _Directories = Mapping[str, Directory]
 _Writers = Mapping[int, Sequence[int]]
 
 
-def link(made: Plan, expanded: Sequence[Instances], directories: _Directories) -> None:
+def link(made: Plan, expanded: Sequence[Instances], directories: _Directories, start: int = 0) -> None:
     """Put expanded jobs into the plan and resolve all that they refer to; what is unknown becomes a problem.
 
     A job that reads what another writes depends on it. What a command names as ${files...} joins the job's lists.
+    `start` jobs are in the plan already.
     """
     jobs = directories["job"]
     for instances in expanded:
         jobs.extend(instances.texts("name"), instances.entry.path)
         _add(made, instances, directories)
     made.names = jobs.names
-    start = 0
     for instances in expanded:
         named = _fill_variables(made, instances, start, directories)
         for way in ("input", "output"):

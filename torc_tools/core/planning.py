@@ -18,6 +18,7 @@ MAX_EDGES = 20_000_000  # what a store can reasonably hold; a barrier job makes 
 
 _KEPT = (  # what the workflow's config keeps as it stands in the spec
     "execution_config",
+    "dynamic_jobs",
     "slurm_defaults",
     "project",
     "use_pending_failed",

@@ -128,6 +128,7 @@ MONITOR: Fields = {  # others are ignored, as torc does, but said: metrics
     "jobs": kind.mapping,
     "compute_node": kind.mapping,
 }
+_DYNAMIC: Fields = {"max_iterations": kind.integer(1)}
 _LIST: Kind = lambda value: None if isinstance(value, list) else "expected a list"  # noqa: E731
 TOP: Fields = {
     "name": kind.text,
@@ -152,6 +153,7 @@ TOP: Fields = {
     "slurm_defaults": kind.mapping,
     "resource_monitor": kind.mapping,
     "execution_config": kind.mapping,
+    "dynamic_jobs": kind.mapping,
     "actions": _LIST,
     "use_pending_failed": kind.flag,
     "enable_ro_crate": kind.flag,
@@ -184,6 +186,8 @@ def top(spec: Any, problems: Problems) -> dict[str, Any]:
     _execution(found, problems)
     _monitor(found, problems)
     _slurm_defaults(found, problems)
+    if "dynamic_jobs" in found:
+        found["dynamic_jobs"] = checked(found["dynamic_jobs"], _DYNAMIC, ("dynamic_jobs",), problems)
     specignored.say(found, (), problems)
     return found
 

@@ -5,7 +5,7 @@ terminated and the job has cancel_on_blocking_job_failure. The rule looks at the
 comes from. pending_failed and disabled parents hold their dependents back.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from torc_tools.states import BAD, CANCELED, DONE, READY
 
@@ -14,14 +14,19 @@ class Unblocker:
     """Keeps, for the blocked jobs of a workflow, how many parents are not done; each edge is looked at once."""
 
     def __init__(
-        self, waiting: Mapping[int, Iterable[int]], status: Mapping[int, int], cancels: Container[int]
+        self, waiting: Mapping[int, Iterable[int]], status: Mapping[int, int], cancels: Collection[int]
     ) -> None:
         """Take blocked jobs with their parents' ids, the status of the parents, and the ids that cancel on failure."""
-        self._cancels = cancels
+        self._cancels: set[int] = set()
         self._dependents: dict[int, list[int]] = {}
         self._missing: dict[int, int] = {}
         self._doomed: set[int] = set()
         self._free: list[int] = []
+        self.extend(waiting, status, cancels)
+
+    def extend(self, waiting: Mapping[int, Iterable[int]], status: Mapping[int, int], cancels: Collection[int]) -> None:
+        """Take more blocked jobs, as at the start; `settle` gives the moves of those that need not wait."""
+        self._cancels.update(cancels)
         for job, parents in waiting.items():
             self._add(job, parents, status)
 

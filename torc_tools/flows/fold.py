@@ -9,6 +9,7 @@ import sqlite3
 
 from torc_tools.core import transitions
 from torc_tools.core.ledger import Ledger
+from torc_tools.flows import spawning
 from torc_tools.records import Record
 from torc_tools.shell import eventlog, folding, queries, store, stream
 
@@ -33,8 +34,16 @@ def opened(
 
 
 def fold(db: sqlite3.Connection, workflow_id: int | None) -> int:
-    """Fold the new event lines of a workflow (None: of every workflow) into the store; give how many they were."""
-    return sum(_fold_one(db, workflow) for workflow in _workflows(db, workflow_id) if eventlog.news(db, workflow))
+    """Fold the new event lines of a workflow (None: of every workflow) into the store; give how many they were.
+
+    Workers hear what became of spawned jobs, also of those that whoever folded before did not come to tell.
+    """
+    count = 0
+    for workflow in _workflows(db, workflow_id):
+        if eventlog.news(db, workflow):
+            count += _fold_one(db, workflow)
+        spawning.tell(db, workflow)
+    return count
 
 
 def settle(db: sqlite3.Connection, workflow_id: int) -> list[tuple[int, int]]:
@@ -66,7 +75,8 @@ def take_in(db: sqlite3.Connection, workflow: Record) -> int:
     if not files:
         return 0
     ledger = Ledger(folding.lives(db, workflow_id))
-    count = sum(_fold_file(db, workflow, ledger, file) for file in files)
+    spawns = spawning.Spawns(db, workflow, ledger.lives)
+    count = sum(_fold_file(db, workflow, (ledger, spawns), file) for file in files)
     folding.save_moves(db, ledger.moves)
     folding.save_actions(db, workflow_id, ledger.actions)
     if ledger.moves:
@@ -82,9 +92,11 @@ def _fold_one(db: sqlite3.Connection, workflow: Record) -> int:
         return take_in(db, workflow)
 
 
-def _fold_file(db: sqlite3.Connection, workflow: Record, ledger: Ledger, news: tuple[str, str, int]) -> int:
+def _fold_file(
+    db: sqlite3.Connection, workflow: Record, into: tuple[Ledger, spawning.Spawns], news: tuple[str, str, int]
+) -> int:
     """Fold one event file from its offset on; give how many lines it had."""
-    worker, path, offset = news
+    (ledger, spawns), (worker, path, offset) = into, news
     count = 0
     with contextlib.suppress(FileNotFoundError):
         for event, after in eventlog.read(path, offset, workflow["token"]):
@@ -92,7 +104,7 @@ def _fold_file(db: sqlite3.Connection, workflow: Record, ledger: Ledger, news: t
             if event is None:
                 ledger.rejected += 1
             else:
-                ledger.take(event, worker)
+                ledger.take(spawns.heard(event), worker)
             if len(ledger.results) >= BATCH:
                 _flush(db, workflow, ledger)
     _flush(db, workflow, ledger)

@@ -9,17 +9,15 @@ from torc_tools.core import outcome
 from torc_tools.core.board import Board
 from torc_tools.core.packing import Capacity
 from torc_tools.flows.worker_actions import Actions
-from torc_tools.flows.worker_allocation import FormerLife
 from torc_tools.flows.worker_chain import Chain
 from torc_tools.flows.worker_desk import Desk
 from torc_tools.flows.worker_failures import Failures
 from torc_tools.flows.worker_jobs import Attempt
-from torc_tools.flows.worker_news import News
+from torc_tools.flows.worker_news import News, Others
 from torc_tools.flows.worker_signals import Signals
+from torc_tools.flows.worker_spawns import Spawns
 from torc_tools.records import Record
 from torc_tools.shell import layout, stream, trees
-from torc_tools.shell.claims import Claims
-from torc_tools.shell.events import Siblings
 
 if TYPE_CHECKING:
     from torc_tools.flows.worker_steps import Surroundings
@@ -46,14 +44,6 @@ class Terms(NamedTuple):
     starts_at: float  # when the first job may start
 
 
-class Others(NamedTuple):
-    """What a worker shares with others: the claims, their events, what its own former life left."""
-
-    claims: Claims
-    siblings: Siblings | None
-    former: FormerLife | None
-
-
 class Worker:
     """One worker; `run` is its whole life."""
 
@@ -71,6 +61,7 @@ class Worker:
         self._former = others.former
         sources = (others.claims, others.siblings)
         self._news = News(self.board, self.running, sources, (self.take_in, self._settle_news))
+        self.spawns = Spawns(desk, self.board, others.claims, self._settle_news)
         self._heard = Signals(desk, terms.stop_at, terms.near)
         self._failures = Failures(desk, self.chains, self._report, lambda: self.stopping)
         self.actions = Actions(desk, self.board, self.claims, self.chains)
@@ -175,9 +166,13 @@ class Worker:
         """Put a job back that this machine cannot start now; nothing is started before the next tick."""
         self.board.put_back(job_id)
         self.desk.trouble = trouble
+        self._warn(trouble, f"{trouble}; starting nothing until that works")
+
+    def _warn(self, trouble: str, words: str) -> None:
+        """Say something once for each `trouble`."""
         if trouble not in self._warned:
             self._warned.add(trouble)
-            stream.say(f"torc-work: {trouble}; starting nothing until that works")
+            stream.say(f"torc-work: {words}")
 
     def _disk_trouble(self) -> bool:
         return bool(self.desk.trouble or (self.desk.log.file and self.desk.log.file.trouble))
@@ -208,12 +203,15 @@ class Worker:
             self._stop(outcome.INTERRUPTED)
 
     def _report(self, ended: Record) -> None:
+        self.spawns.mark(ended)
         self.desk.log.write(ended)
         self.take_in(ended)
 
     def take_in(self, event: Record) -> None:
         """Let an event, of this worker or of a sibling, change what may run."""
         if event.get("event") == "ended":
+            if self.spawns.holds(event):
+                return
             again = event.get("next") in ("retry", "requeue")
             status = states.NUMBERS[event["status"]]
             self.board.end(event["job_id"], event["run_id"], event["attempt_id"], status, again=again)
@@ -234,9 +232,7 @@ class Worker:
         job, reason = self.board.jobs[job_id], self.board.unfit[job_id]
         about = {"workflow_id": job["workflow_id"], "job_id": job_id, "run_id": job["run_id"]}
         self.desk.log.write({"type": "event", "event": "unfit", "at": time.time(), **about, "reason": reason})
-        if reason not in self._warned:
-            self._warned.add(reason)
-            stream.say(f"torc-work: job {job_id} ({job['job_name']}) stays ready: it {reason}")
+        self._warn(reason, f"job {job_id} ({job['job_name']}) stays ready: it {reason}")
 
     # leaving
 
@@ -262,13 +258,14 @@ class Worker:
         Nodes are not held idle only because a sibling may die and leave its jobs.
         """
         hopeful = self.board.hopeful(is_dear=self.desk.in_allocation)
-        return bool(self.siblings and hopeful and self.siblings.alive()) and self._patient()
+        alive = bool(self.siblings and hopeful and self.siblings.alive())
+        return (alive or bool(self.board.judged)) and self._patient()
 
     def _patient(self) -> bool:
         """Say whether this worker, which has nothing to do, has waited less than it may."""
         now = time.monotonic()
         self._idle_since = self._idle_since or now
-        return now - self._idle_since < self.desk.policy.wait_s
+        return now - self._idle_since < max(self.desk.policy.wait_s, self.spawns.patience_s())
 
     def _last_actions(self) -> None:
         """Run what is to run at the end; a signal ends that, too."""
@@ -316,6 +313,7 @@ class Worker:
         if self.claims.canceled() and not self.stopping:
             self._stop(outcome.CANCELED)
         self._news.read()
+        self.spawns.read()
         for ended in self._former.news(self.board.jobs) if self._former else ():
             self._report(ended)
         if not self.stopping and self.claims.superseded(self.desk.workflow["run_id"]):
@@ -326,9 +324,8 @@ class Worker:
         if file is not None:
             if file.retry():
                 file.sync()
-            elif file.trouble not in self._warned:
-                self._warned.add(str(file.trouble))
-                stream.say(f"torc-work: cannot write events: {file.trouble}; starting nothing until that works")
+            else:
+                self._warn(str(file.trouble), f"cannot write events: {file.trouble}; starting nothing until that works")
 
     def _keep_samples(self) -> None:
         series = self.desk.series
@@ -339,9 +336,8 @@ class Worker:
 
     def _say_lost_samples(self) -> None:
         trouble = self.desk.series.trouble if self.desk.series is not None else None
-        if trouble and trouble not in self._warned:
-            self._warned.add(trouble)
-            stream.say(f"torc-work: cannot write samples: {trouble}")
+        if trouble:
+            self._warn(trouble, f"cannot write samples: {trouble}")
 
     def _heartbeat(self) -> None:
         self.desk.loop.later(HEARTBEAT_S, self._heartbeat)

@@ -78,6 +78,8 @@ class Desk:
         env["TORC_JOB_NAME"] = job["job_name"]
         env["TORC_RUN_ID"] = str(job["run_id"])
         env["TORC_ATTEMPT_ID"] = str(attempt_id)
+        if self.log.file is not None:  # else nobody folds what the job spawns
+            env["TORC_SPAWN"] = f"{self.stem(job, attempt_id)}.spawn"
         env["TORC_JOB_MARK"] = layout.job_mark(self.workflow["token"], job["job_id"], job["run_id"], attempt_id)
         if gpus:
             env.update(dict.fromkeys(GPU_VARIABLES, ",".join(gpus)))
@@ -157,7 +159,8 @@ def _environment(workflow: Record, output_dir: str) -> dict[str, str]:
     env["TORC_RUN_ID"] = str(workflow["run_id"])
     if workflow.get("store"):
         env["TORC_STORE"] = workflow["store"]
-    env.pop("TORC_KILL_AFTER_WRITES", None)
+    for name in ("TORC_KILL_AFTER_WRITES", "TORC_SPAWN"):
+        env.pop(name, None)
     return env
 
 

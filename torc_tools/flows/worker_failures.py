@@ -45,7 +45,8 @@ class Failures:
             **self._desk.job_env(attempt.job, attempt.attempt_id, attempt.gpus),
             "TORC_RETURN_CODE": str(ended["return_code"]),
         }
-        del env["TORC_JOB_MARK"]
+        for name in ("TORC_JOB_MARK", "TORC_SPAWN"):
+            env.pop(name, None)
 
         def done(code: int, _tail: str | None) -> None:
             self._chains.discard(chain)

@@ -14,7 +14,7 @@ from torc_tools.flows.worker_desk import Desk, after_lead
 from torc_tools.flows.worker_ticks import NEVER
 from torc_tools.records import Record
 from torc_tools.series import Gpu
-from torc_tools.shell import launch, procs, trees
+from torc_tools.shell import launch, procs, spawnfile, trees
 
 if TYPE_CHECKING:
     from torc_tools.shell.gpus import Gpus
@@ -57,6 +57,8 @@ class Attempt:
         env = desk.job_env(job, self.attempt_id, self.gpus)
         before = launch.boot_ticks()
         self._mark = f"TORC_JOB_MARK={env['TORC_JOB_MARK']}".encode()
+        if "TORC_SPAWN" in env:
+            spawnfile.drop(env["TORC_SPAWN"])
         try:
             self.pid = self._launch(command, env)
         except (OSError, ValueError) as error:

@@ -96,6 +96,7 @@ def check(record: Record) -> None:
         policy(record, ended_by_slurm=False)
         for key in ("submission_dir", "store"):
             may(record, key, str)
+        may(record, "spawns_known", int)
         for key in ("failure_handlers", "event_offsets"):
             may(record, key, dict)
         _check_items(record, "actions", dict)
@@ -116,6 +117,13 @@ def manifest(records: list[Record]) -> Manifest:
     if len({job["job_id"] for job in jobs}) < len(jobs):
         raise Failure(exits.DATA, "a job_id occurs twice")
     return Manifest(workflows[0] if workflows else None, jobs)
+
+
+def added(jobs: list[Record]) -> list[Record]:
+    """Check the lines of jobs that were spawned, and fill them as those of a manifest. Raises Failure(65)."""
+    for job in jobs:
+        _check_job(job)
+    return [_filled(job) for job in jobs]
 
 
 def policy(workflow: Record | None, *, ended_by_slurm: bool) -> Policy:

@@ -1,6 +1,7 @@
 """What others tell a worker: its siblings through their events, torc-cancel and torc-sync through lines for all."""
 
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
 
 from torc_tools import states
 from torc_tools.core import outcome
@@ -9,6 +10,17 @@ from torc_tools.flows.worker_jobs import Attempt
 from torc_tools.records import Record
 from torc_tools.shell.claims import Claims
 from torc_tools.shell.events import Siblings
+
+if TYPE_CHECKING:
+    from torc_tools.flows.worker_allocation import FormerLife
+
+
+class Others(NamedTuple):
+    """What a worker shares with others: the claims, their events, what its own former life left."""
+
+    claims: Claims
+    siblings: Siblings | None
+    former: "FormerLife | None"
 
 
 class News:

@@ -8,8 +8,9 @@ import time
 from torc_tools import exits
 from torc_tools.exits import Failure
 from torc_tools.flows import worker, worker_allocation, worker_desk, worker_manifest, worker_terms
-from torc_tools.flows.worker import Others, Terms, Worker
+from torc_tools.flows.worker import Terms, Worker
 from torc_tools.flows.worker_desk import Desk, Log
+from torc_tools.flows.worker_news import Others
 from torc_tools.records import Record
 from torc_tools.shell import layout, liveness, procs, stream
 from torc_tools.shell.claims import Claims
@@ -63,7 +64,8 @@ def work(records: list[Record], args: argparse.Namespace) -> None:
             terms = terms._replace(starts_at=terms.starts_at + wait)
     one = Worker(desk, manifest.jobs, terms, Others(claims, _siblings(workflow, name, real=real), former))
     if slurm_job_id is not None and _planned(args, workflow):
-        one.board.refused.update(worker_allocation.other_schedulers(manifest.jobs, args.scheduler_id))
+        one.spawns.foreign = lambda jobs: worker_allocation.other_schedulers(jobs, args.scheduler_id)
+        one.board.refused.update(one.spawns.foreign(manifest.jobs))
     worker_desk.opening(desk, name, facts)
     reason = one.run()
     worker_desk.close(desk, reason)

@@ -13,6 +13,7 @@ from torc_tools.shell import crash
 
 CANCEL_JOBS = "cancel.jobs"  # a line for each attempt of a job that torc-cancel --job-ids wants ended
 LOST_JOBS = "lost.jobs"  # a line for each attempt that lost its worker, with what torc-sync made of its job
+SPAWNED = "spawned.jobs"  # a line for each attempt that spawned jobs: what came of it, with the new jobs
 RUN = "run"  # holds the present run of the workflow: workers of an earlier one start nothing more and leave
 ALLOCATIONS = "allocations.jsonl"  # a line for each allocation that torc-submit has sent
 _LOOKS = 20
@@ -26,7 +27,7 @@ class Claims:
         """Make the folder. Raises Failure(74) where that fails."""
         self._folder = folder
         self._again: set[str] = set()
-        self._heard = {CANCEL_JOBS: 0, LOST_JOBS: 0}  # bytes that were read
+        self._heard = {CANCEL_JOBS: 0, LOST_JOBS: 0, SPAWNED: 0}  # bytes that were read
         self._line = orjson.dumps(who, option=orjson.OPT_APPEND_NEWLINE)
         if folder is not None:
             try:
@@ -116,6 +117,10 @@ class Claims:
         """Give the attempts (job, run, attempt) that lost their worker since the last call; what became of it."""
         lines = map(_line, self._new(LOST_JOBS))
         return [(asked, str(line.get("status"))) for line in lines if (asked := _asked(line)) is not None]
+
+    def spawned(self) -> list[Record]:
+        """Give the verdicts on attempts that spawned jobs which were told since the last call."""
+        return [line for text in self._new(SPAWNED) if (line := _line(text))]
 
     def _new(self, name: str) -> list[bytes]:
         """Give the whole lines that were appended to a file of the folder since the last call."""

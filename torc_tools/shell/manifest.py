@@ -3,14 +3,14 @@
 import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import orjson
 
 from torc_tools import records, states
 from torc_tools.records import Record
-from torc_tools.shell import folding, layout, queries
+from torc_tools.shell import folding, layout, queries, spawning
 
 _NOT_STARTED = f"j.workflow_id = ? AND {queries.among('j.status', states.WAITING)}"
 
@@ -49,12 +49,23 @@ def _lines(db: sqlite3.Connection, workflow: Record, allocation_id: int, store: 
         "store": os.path.abspath(store),
         "allocation_id": allocation_id,
         "event_offsets": offsets,
+        "spawns_known": spawning.last_id(db, workflow_id),
         "failure_handlers": _handlers(db, workflow_id),
         "actions": _actions(db, workflow),
     }
+    yield from _jobs(db, workflow_id, _NOT_STARTED)
+
+
+def jobs(db: sqlite3.Connection, workflow_id: int, ids: Sequence[int]) -> Iterator[Record]:
+    """Give the lines of jobs whose ids follow one another, as a manifest of now would hold them."""
+    if ids:
+        yield from _jobs(db, workflow_id, f"j.workflow_id = ? AND j.job_id BETWEEN {ids[0]:d} AND {ids[-1]:d}")
+
+
+def _jobs(db: sqlite3.Connection, workflow_id: int, which: str) -> Iterator[Record]:
     parents, status, _ = folding.waiting(db, workflow_id)
     outputs = _outputs(db, workflow_id)
-    for job in queries.jobs(db, _NOT_STARTED, (workflow_id,)):
+    for job in queries.jobs(db, which, (workflow_id,)):
         above = parents.get(job["job_id"], ())
         job["waits_for"] = [parent for parent in above if status[parent] not in states.DONE]
         job["parent_failed"] = any(status[parent] in states.BAD for parent in above)

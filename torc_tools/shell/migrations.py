@@ -179,6 +179,21 @@ ALTER TABLE allocation ADD COLUMN run_id INTEGER;
 """
 
 
+_SPAWNS = """
+-- what became of the end of a job that spawned jobs; workers are told of each
+CREATE TABLE spawn (
+    spawn_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    workflow_id INTEGER NOT NULL REFERENCES workflow ON DELETE CASCADE,
+    job_id INTEGER NOT NULL REFERENCES job ON DELETE CASCADE,
+    run_id INTEGER NOT NULL, attempt_id INTEGER NOT NULL,
+    status INTEGER NOT NULL,                          -- of the job that spawned: completed, or failed when refused
+    first_id INTEGER NOT NULL, count INTEGER NOT NULL,  -- the jobs that it added
+    is_told INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX spawn_untold ON spawn (workflow_id) WHERE NOT is_told;
+"""
+
+
 def _first(db: sqlite3.Connection) -> None:
     _run(db, _FIRST)
 
@@ -191,6 +206,10 @@ def _runs(db: sqlite3.Connection) -> None:
     _run(db, _RUNS)
 
 
+def _spawns(db: sqlite3.Connection) -> None:
+    _run(db, _SPAWNS)
+
+
 def _run(db: sqlite3.Connection, script: str) -> None:
     """Run statements one by one: executescript would end the caller's transaction."""
     for statement in script.split(";\n"):
@@ -198,7 +217,7 @@ def _run(db: sqlite3.Connection, script: str) -> None:
             db.execute(statement)
 
 
-STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _slurm, _runs)
+STEPS: tuple[Callable[[sqlite3.Connection], None], ...] = (_first, _slurm, _runs, _spawns)
 
 
 def migrate(db: sqlite3.Connection, path: str) -> None:

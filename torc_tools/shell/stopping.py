@@ -10,8 +10,8 @@ from collections.abc import Iterable
 import orjson
 
 from torc_tools.records import Record
-from torc_tools.shell import layout, liveness
-from torc_tools.shell.claims import CANCEL, CANCEL_JOBS, LOST_JOBS, RUN
+from torc_tools.shell import crash, layout, liveness
+from torc_tools.shell.claims import CANCEL, CANCEL_JOBS, LOST_JOBS, RUN, SPAWNED
 
 LOOK_S = 0.05  # how long between two looks at the processes that are waited for
 
@@ -60,6 +60,12 @@ def tell_lost(workflow: Record, jobs: Iterable[tuple[tuple[int, int, int], str]]
     if lines:
         with contextlib.suppress(OSError):
             _append(workflow, LOST_JOBS, lines)
+
+
+def tell_spawned(workflow: Record, verdicts: Iterable[Record]) -> None:
+    """Tell living workers what came of attempts that spawned jobs, with the new jobs. Raises OSError."""
+    _append(workflow, SPAWNED, verdicts)
+    crash.wrote()
 
 
 def _append(workflow: Record, name: str, lines: Iterable[Record]) -> None:
