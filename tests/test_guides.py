@@ -126,11 +126,19 @@ def pattern(expected: str) -> str:
 
 def parse(line: str) -> None:
     """Check that the commands of ours in a line have the options that it names."""
-    for part in re.split(r"\|\||&&|[|;'\"]", line):
-        words = shlex.split(part, comments=True)
-        starts = [at for at, word in enumerate(words) if word == "torc" or word in sources.COMMANDS]
-        for at in starts[:1]:
-            known(words[at:])
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if word.split(" ")[0] in sources.COMMANDS and " " in word:
+            parse(word)
+        elif not words and word not in sources.COMMANDS:
+            continue
+        elif set(word) <= set("|&;<>"):
+            known(words)
+            words = []
+        else:
+            words.append(word)
 
 
 def known(words: list[str]) -> None:
@@ -142,6 +150,15 @@ def known(words: list[str]) -> None:
         assert row, words
         tool, arguments = row.tool, [*row.fixed, *front.ask(row, before, rest[count:]).arguments]
     importlib.import_module(f"torc_tools.commands.{tool}").parser().parse_intermixed_args(arguments)
+
+
+@pytest.mark.parametrize("command", sources.COMMANDS)
+def test_a_help_has_one_example_and_it_is_understood(command: str) -> None:
+    made = importlib.import_module(sources.SCRIPTS[command].partition(":")[0]).parser()
+    (line,) = (line for line in made.format_help().splitlines() if line.startswith("example: "))
+    assert len(line) <= 80
+    assert re.search(rf"(^|\| ){command} ", line.removeprefix("example: "))
+    parse(line.removeprefix("example: "))
 
 
 TOPICS = sorted(path.stem.removeprefix("torc-") for path in manpages.pages() if path.suffix != ".1")

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from torc_tools import exits
-from torc_tools.core import front, front_table
+from torc_tools.core import front, front_refused, front_table
 from torc_tools.shell import options, output, stream
 
 PROG = "torc"
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     idle.add_argument("-s", "--standalone", action="store_true")
     for name in ("--in-memory", "--prompt-password", "--skip-version-check", "--tls-insecure"):
         idle.add_argument(name, action="store_true")
-    made.epilog = "\n".join(["words:", *_listed(front_table.ROWS), "", f"man {PROG} has the details."])
+    made.epilog = "\n".join(["words:", *_listed(front_table.ROWS), "", str(made.epilog)])
     return made
 
 
@@ -70,7 +70,7 @@ def _group(words: Sequence[str]) -> int:
     if known and set(words[1:]) <= {"-h", "--help"} and words[1:]:
         output.text([f"usage: torc {words[0]} WORD [ARGUMENT...]", "", *_rows(known)])
         return exits.OK
-    raise front.unknown(front_table.ROWS, words)
+    raise front.unknown(front_table.ROWS, words, front_refused.WORDS)
 
 
 def _introduce(row: front.Row) -> None:
@@ -110,7 +110,7 @@ def _help(words: Sequence[str]) -> int:
         names.append(f"torc-{known[0].tool}")
     page = next(filter(None, map(manual.find, names)), None)
     if page is None or os.path.sep in "".join(words):
-        raise front.unknown(front_table.ROWS, words)
+        raise front.unknown(front_table.ROWS, words, front_refused.WORDS)
     return manual.show(page)
 
 

@@ -7,17 +7,18 @@ from typing import Any
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
+from torc_tools.shell.examples import EXAMPLES
 
 VERSION = "0.1.0"
 FORMATS = ("table", "jsonl", "json", "csv")
 
 
-def parser(prog: str, description: str, epilog: str | None = None) -> argparse.ArgumentParser:
-    """Make the parser of command `prog`: no abbreviations, --version, help as written."""
+def parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """Make the parser of command `prog`: no abbreviations, --version, help as written and an example below it."""
     made = argparse.ArgumentParser(
         prog=prog,
         description=description,
-        epilog=epilog or f"man {prog} has the details.",
+        epilog=f"example: {EXAMPLES[prog]}\n\nman {prog} has the details.",
         allow_abbrev=False,
         formatter_class=_formatter,
     )
