@@ -26,10 +26,10 @@ def check(record: Record) -> None:
     """Check a line of an answer as torc-apply does, and closer. Raises Failure(65) naming the field."""
     if record["type"] != "adjustment":
         raise Failure(DATA, f"an answer is made of 'adjustment' lines, not of '{record['type']}'")
-    adjusting.check(record)
     strange = sorted(record.keys() - KEYS)
     if strange:
         raise Failure(DATA, f"adjustment: '{strange[0]}' is no field of it")
+    adjusting.check(record)
 
 
 class Answers:

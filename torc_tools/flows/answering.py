@@ -30,10 +30,9 @@ def answered(file: str | None, answer: str, policy: Policy) -> Iterator[Record]:
         if failure.status != exits.DATA:
             raise
         raise Failure(failure.status, f"answer: {failure.message}") from None
+    read = list(stream.read(file))
     planned = list(
-        records.replace(
-            stream.read(file), "diagnosis", lambda each: [found.instead(each, heuristics.adjust(each, policy))]
-        )
+        records.replace(read, "diagnosis", lambda each: [found.instead(each, heuristics.adjust(each, policy))])
     )
     found.finish()
     return iter(planned)
