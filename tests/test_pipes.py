@@ -37,6 +37,10 @@ ALLOCATION = {"type": "allocation", "workflow_id": 1, "kind": "slurm", "status":
               "group": "small", "walltime_s": 600}  # fmt: skip
 SAMPLE = {"type": "sample", "at": 1790000000.0, "pid": 4711, "memory_bytes": 2 * GIB, "num_processes": 1}
 SPEC = b"name: piped\njobs:\n  - name: one\n    command: 'true'\n"
+HELLO = (
+    b'{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},'
+    b'"clientInfo":{"name":"piped","version":"1"}}}\n'
+)
 NOTE = {"type": "note", "text": "x" * 2_000_000}
 
 
@@ -67,6 +71,7 @@ CALLS = {
     "torc-hpc": Call(("partitions", "kestrel")),
     "torc-jobs": Call(("1",)),
     "torc-logs": Call(("bundle", "1")),
+    "torc-mcp": Call((), HELLO),
     "torc-plan": Call(("1",)),
     "torc-plot": Call((), line(SAMPLE), "sample"),
     "torc-recover": Call(("1", "--dry-run"), status=GAVE_UP),
@@ -110,6 +115,7 @@ NOT = {  # (row, command): why the row means nothing there
     ("store", "torc-plot"): "opens no store",
     ("cut short", "torc-plot"): "draws what a command killed while it was sampled left behind",
     ("store", "torc-hpc"): "opens no store",
+    ("store", "torc-mcp"): "each call says so to its client (tests/test_mcp.py)",
     ("store", "torc-sacct"): "opens no store",
     ("store", "torc-sample"): "opens no store",
     ("store", "torc-work"): "never opens the store",

@@ -57,7 +57,7 @@ def last_words(stage: str, said: Sequence[str]) -> str:
     for line in reversed(said[-3:]):
         if not line.startswith(f"{stage}: "):
             break
-        words.insert(0, line.removeprefix(f"{stage}: "))
+        words.insert(0, line.removeprefix(f"{stage}: ").removeprefix("error: "))  # argparse's own
     if words:
         return f"{stage}: {'; '.join(words)}"
     return said[-1] if said else f"{stage}: failed and said nothing"

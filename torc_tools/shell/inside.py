@@ -48,11 +48,12 @@ def opened(folder: str, name: str) -> Iterator[IO[bytes]]:
         raise Failure(exits.NO_INPUT, f"no such file in the output directory: '{name}'") from None
     except OSError as error:  # ELOOP and ENOTDIR: a link, or a file in the place of a folder
         raise Failure(exits.DATA, f"cannot open '{name}' in the output directory: {error.strerror}") from None
+    seen = os.fstat(number)
+    if not stat.S_ISREG(seen.st_mode) or seen.st_nlink > 1:
+        os.close(number)
+        what = "has other names, too" if stat.S_ISREG(seen.st_mode) else "is no plain file"
+        raise Failure(exits.DATA, f"'{name}' in the output directory {what}: it is not read")
     with open(number, "rb") as file:
-        seen = os.fstat(number)
-        if not stat.S_ISREG(seen.st_mode) or seen.st_nlink > 1:
-            what = "has other names, too" if stat.S_ISREG(seen.st_mode) else "is no plain file"
-            raise Failure(exits.DATA, f"'{name}' in the output directory {what}: it is not read")
         yield file
 
 

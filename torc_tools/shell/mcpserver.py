@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -62,11 +63,13 @@ def problem(schema: dict[str, Any], value: Any) -> tuple[list[Any], str] | None:
 
 
 def serve(service: Service) -> None:
-    """Serve until the client closes our standard input. Raises OSError where it does not read what we write.
+    """Serve until the client closes our standard input. Raises OSError where what we write cannot be written.
 
     A call that is cancelled, and all that run when the client has gone or a signal ends us, are stopped with what they
     have started.
     """
+    if sys.stdin is None:
+        raise Failure(exits.IO, "cannot read standard input: it is closed")
     calls = _Calls(service)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda said, _: calls.leave(said))
