@@ -127,7 +127,8 @@ def test_22_only_results_that_ended_by_themselves(torc: Any, work_dir: Path) -> 
     ends = (states.COMPLETED, states.FAILED, states.TERMINATED, states.CANCELED, states.PENDING_FAILED)
     fill(*(row(number, status, 1, **over) for number, status in enumerate(ends, 1)))
     assert [each["job_id"] for each in report(torc)["violations"]] == [1]
-    assert [each["job_id"] for each in report(torc, "--include-failed")["violations"]] == [1, 2, 3]
+    # torc leaves those out, too, that wait for a judgement: the figures are what helps to give it
+    assert [each["job_id"] for each in report(torc, "--include-failed")["violations"]] == [1, 2, 3, 5]
 
 
 def test_completed_first_then_failed_then_terminated(torc: Any, work_dir: Path) -> None:
