@@ -10,16 +10,17 @@ from torc_tools.records import Record
 from torc_tools.texts import visible
 
 
-def records(plan: Plan, found: Record) -> Iterator[Record]:
+def records(plan: Plan, found: Record | None = None) -> Iterator[Record]:
     """Give a `job` record for each job, ids from 1, with the names it depends on; then a `summary` for each stage.
 
-    Last is the `validation` record, without the names that the jobs say themselves.
+    Last is the `validation` record, where one is given, without the names that the jobs say themselves.
     """
     for number in range(len(plan.names)):
         yield _job(plan, number)
     for stage, count in sorted(Counter(plan.stages).items()):
         yield {"type": "summary", "workflow_id": 0, "stage": stage, "job_count": count}
-    yield {key: value for key, value in found.items() if key != "job_names"}
+    if found:
+        yield {key: value for key, value in found.items() if key != "job_names"}
 
 
 def _job(plan: Plan, number: int) -> Record:
