@@ -24,6 +24,7 @@ WORKER = {  # the reason in the worker's event -> verdict
     "launch_failed": ("launch_fail", "certain"),
     "lost": ("orphan", "certain"),
     "missing_output": ("unknown", "certain"),
+    "spawn_refused": ("unknown", "certain"),
 }
 CODES = {  # return code -> what it means by convention, and a verdict where that is one
     75: ("the program asks to be tried again", ("transient", "likely")),

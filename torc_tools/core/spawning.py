@@ -53,8 +53,8 @@ def batch(text: bytes, known: Known) -> Batch:
     entries = [each for entry in _entries(lines, problems) for each in _each(entry, problems)]
     new, digests = _new(entries, known, problems)
     made = _stubs(known)
-    if not problems:
-        _link(made, new, known, problems)
+    _link(made, new, known, problems)
+    problems.sort(key=lambda problem: problem.path[1:2])
     told = [_told(path, words, numbers) for path, words in problems]
     return Batch(made, len(known.jobs), digests, len(entries) - len(new), told[:_SHOWN])
 
@@ -179,6 +179,8 @@ def _link(made: Plan, entries: Sequence[Entry], known: Known, problems: Problems
     for key, directory in directories.items():
         directory.names.extend(names[key])
         directory.index.update((name, number) for number, name in reversed(list(enumerate(names[key]))))
+    if problems:
+        directories["job"].excuse("{any}")  # what a line that is wrong would have been named
     if len(known.jobs) + len(entries) > MAX_JOBS:
         problems.add((), f"the workflow would have more than {MAX_JOBS} jobs")
         return

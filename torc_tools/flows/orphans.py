@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Protocol
 
 from torc_tools import states
 from torc_tools.core.ledger import MEASURED
-from torc_tools.flows import fold
+from torc_tools.flows import fold, spawning
 from torc_tools.records import Record
-from torc_tools.shell import folding, journal, layout, leftovers, queries, stopping, store, workers
+from torc_tools.shell import folding, journal, layout, leftovers, queries, spawnfile, stopping, store, workers
 
 _OF_DONE = ("slurm_job_id", "allocation_state", "accounting")  # facts that hold for a job that ended well, too
 
@@ -110,6 +110,7 @@ def reconcile(
         gone |= news.fates.keys()
         lost = [Lost(job, news.fates.get(job["worker"])) for job in workers.active_jobs(db, workflow_id)]
         lost = [each for each in lost if each.job["worker"] in gone]
+        lost = _judged(db, workflow, lost)
         if not asked.dry_run:
             leftovers.kill(workflow, (life(each.job) for each in lost), killed)
         _settle(db, workflow, command, lost, requeue=requeue)
@@ -120,34 +121,61 @@ def reconcile(
     if not asked.dry_run:
         became = ((life(each.job), states.NAMES[each.status(workflow, requeue)]) for each in lost)
         stopping.tell_lost(workflow, became)
+        spawning.tell(db, workflow)
     accounted = accounted._replace(corrected=[*(_found(each) for each in lost if each.is_done), *accounted.corrected])
     canceled = asked.cancel_idle(db, workflow, command)
     return _summary(workflow, lost, requeue) | _slurm_summary(asked.words, news, accounted, ended, canceled)
 
 
 class Lost(NamedTuple):
-    """A job whose worker is gone, and what Slurm says became of that; None: it was no worker in a Slurm job."""
+    """A job whose worker is gone, and what Slurm says became of that; None: it was no worker in a Slurm job.
+
+    `refused` tells why a job that ended well has failed: what it spawned is not accepted.
+    """
 
     job: sqlite3.Row
     fate: Fate | None
+    refused: Record | None = None
 
     def facts(self) -> Record:
         """Give what the result of the attempt is to say."""
         facts = self.fate.facts if self.fate else {"reason": "lost"}
-        return {key: facts[key] for key in facts if key in _OF_DONE} if self.is_done else facts
+        of_done = {key: facts[key] for key in facts if key in _OF_DONE}
+        if self.refused is not None:
+            return {**of_done, **self.refused}
+        return of_done if self.is_done else facts
 
     @property
     def is_done(self) -> bool:
         """Say whether accounting has its good end."""
-        return self.fate is not None and self.job["job_id"] in self.fate.done
+        return self.refused is None and self.fate is not None and self.job["job_id"] in self.fate.done
 
     def status(self, workflow: Record, requeue: bool) -> int:
         """Give what the job becomes: it runs again where the run is resumed, or Slurm starts its allocation anew."""
         if self.is_done:
             return states.COMPLETED
+        if self.refused is not None:
+            return states.FAILED
         if workflow["is_canceled"]:
             return states.CANCELED
         return states.READY if requeue or (self.fate and self.fate.again) else states.FAILED
+
+
+def _judged(db: sqlite3.Connection, workflow: Record, lost: list[Lost]) -> list[Lost]:
+    """Take in what the jobs spawned that ended well without their worker's word."""
+    if not any(each.is_done for each in lost):
+        return lost
+    spawns = spawning.Spawns(db, workflow, folding.lives(db, workflow["workflow_id"]))
+    return [_judged_one(spawns, workflow, each) if each.is_done else each for each in lost]
+
+
+def _judged_one(spawns: spawning.Spawns, workflow: Record, lost: Lost) -> Lost:
+    ids = zip(("job_id", "run_id", "attempt_id"), life(lost.job), strict=True)
+    marked = spawnfile.mark(workflow, life(lost.job))
+    event = spawns.heard({**dict(ids), "status": "completed", **marked})
+    if event["status"] == "completed":
+        return lost
+    return lost._replace(refused={key: event[key] for key in ("reason", "log_tail")})
 
 
 def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[Lost], *, requeue: bool) -> None:
@@ -168,6 +196,8 @@ def _settle(db: sqlite3.Connection, workflow: Record, command: str, lost: list[L
 def _ended(lost: Lost) -> tuple[Any, ...]:
     if lost.is_done:
         return _result(lost.job, states.COMPLETED, lost.facts(), 0)
+    if lost.refused is not None:
+        return _result(lost.job, states.FAILED, lost.facts(), 1)
     return _result(lost.job, states.FAILED, lost.facts())
 
 

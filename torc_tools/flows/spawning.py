@@ -6,6 +6,7 @@ and gives ids. Until a verdict is told, the job that spawned is not over for any
 
 import contextlib
 import sqlite3
+import time
 from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,8 @@ class Spawns:
             return []
         own = there.ids["jobs"].index(spawner.job_id)
         plan.parents[first:] = [tuple({*parents, own}) for parents in plan.parents[first:]]
-        mark = {"by": spawner.job_id, "generation": rows.generation(self._db, spawner.job_id) + 1}
+        depth = rows.generation(self._db, spawner.job_id) + 1
+        mark = {"by": spawner.job_id, "generation": depth, "at": round(time.time(), 3)}
         marks = [{**mark, "digest": digest} for digest in found.digests]
         added = rows.add(self._db, self._workflow, there, plan, marks)
         names = plan.names[first:]

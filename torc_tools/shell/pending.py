@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from torc_tools import states
-from torc_tools.shell import queries
+from torc_tools.shell import queries, spawning
 
 _SIZE = "coalesce(r.num_cpus, 1), r.memory_bytes, coalesce(r.num_gpus, 0), coalesce(r.num_nodes, 1), r.runtime_s"
 _FROM = "FROM job j LEFT JOIN resource_requirements r USING (resource_requirements_id)"
@@ -46,8 +46,8 @@ def ids(db: sqlite3.Connection, workflow_id: int, statuses: Collection[int]) -> 
 
 
 def retries(db: sqlite3.Connection, workflow_id: int) -> set[int]:
-    """Give the ids of the ready jobs that have failed in this run and are to be run again."""
-    query = "SELECT job_id FROM job WHERE workflow_id = ? AND status = ? AND attempt_id > 1"
+    """Give the ids of the ready jobs that no plan has seen: retries of this run, and spawned ones."""
+    query = f"SELECT j.job_id FROM job j WHERE j.workflow_id = ? AND j.status = ? AND {spawning.UNPLANNED}"
     return {row[0] for row in db.execute(query, (workflow_id, states.READY))}
 
 

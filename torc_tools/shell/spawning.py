@@ -9,6 +9,10 @@ import orjson
 from torc_tools import states
 from torc_tools.records import Record
 
+UNPLANNED = (  # of job j: a retry, or spawned since allocations were submitted
+    "(j.attempt_id > 1 OR json_extract(j.config, '$.spawned.at') >"
+    " (SELECT coalesce(max(a.submitted_at), 0) FROM allocation a WHERE a.workflow_id = j.workflow_id))"
+)
 _MARK = "json_extract(config, '$.spawned.{}')"  # config is NULL or JSON
 _NAMED = {
     "requirements": ("resource_requirements", "name"),

@@ -7,7 +7,7 @@ import orjson
 
 from torc_tools import states
 from torc_tools.records import Record
-from torc_tools.shell import store
+from torc_tools.shell import spawning, store
 
 
 def load(path: str, workflow_id: int) -> Record:
@@ -27,8 +27,8 @@ def save(path: str, workflow_id: int, state: Record) -> None:
 
 
 def retries(db: sqlite3.Connection, workflow_id: int) -> int:
-    """Count the ready jobs that are no first attempt."""
-    query = "SELECT count(*) FROM job WHERE workflow_id = ? AND status = ? AND attempt_id > 1"
+    """Count the ready jobs that no plan has seen: those in no first attempt, and spawned ones."""
+    query = f"SELECT count(*) FROM job j WHERE j.workflow_id = ? AND j.status = ? AND {spawning.UNPLANNED}"
     return int(db.execute(query, (workflow_id, states.READY)).fetchone()[0])
 
 
@@ -43,14 +43,14 @@ def progress(db: sqlite3.Connection, workflow_id: int) -> str:
 def retry_ready_at(db: sqlite3.Connection, workflow_id: int) -> float | None:
     """Give when the retry that waits longest became ready, in Unix seconds; None where none waits.
 
-    That is when its attempt before ended; where nobody saw that end, when the job was last changed.
+    That is when its attempt before ended; where nobody saw that end, or there is none, when the job was last changed.
     """
     query = (
         "SELECT min(coalesce(t.ended_at, (SELECT max(c.at) FROM change c"
         " WHERE c.workflow_id = j.workflow_id AND c.subject = 'job' AND c.subject_id = j.job_id)))"
         " FROM job j LEFT JOIN result t"
         " ON (t.job_id, t.run_id, t.attempt_id) = (j.job_id, j.run_id, j.attempt_id - 1)"
-        " WHERE j.workflow_id = ? AND j.status = ? AND j.attempt_id > 1"
+        f" WHERE j.workflow_id = ? AND j.status = ? AND {spawning.UNPLANNED}"
     )
     at = db.execute(query, (workflow_id, states.READY)).fetchone()[0]
     return None if at is None else float(at)
@@ -60,6 +60,16 @@ def last_ended_at(db: sqlite3.Connection, workflow_id: int) -> float | None:
     """Give when a job of a workflow last ended, in Unix seconds."""
     at = db.execute("SELECT max(ended_at) FROM result WHERE workflow_id = ?", (workflow_id,)).fetchone()[0]
     return None if at is None else float(at)
+
+
+def last_ended(db: sqlite3.Connection, workflow_id: int) -> Record | None:
+    """Give the attempt that was told last to have ended: job_id, name, status, return_code, ended_at."""
+    query = (
+        "SELECT t.job_id, j.name, t.status, t.return_code, t.ended_at FROM result t JOIN job j USING (job_id)"
+        " WHERE t.workflow_id = ? ORDER BY t.result_id DESC LIMIT 1"
+    )
+    row = db.execute(query, (workflow_id,)).fetchone()
+    return {**dict(row), "status": states.NAMES[row["status"]]} if row else None
 
 
 def submissions(db: sqlite3.Connection, workflow_id: int, now: float, quiet_s: float) -> tuple[float | None, int]:
