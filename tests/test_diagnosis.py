@@ -64,7 +64,6 @@ def verdict(*args, **kwargs):
         ({"log_tail": "*** JOB 7 ON n CANCELLED AT 2026-01-01T00 DUE TO PREEMPTION ***"}, ("preempted", "certain")),
         ({"log_tail": "RuntimeError: CUDA out of memory. Tried to allocate 2 GiB"}, ("gpu_oom", "likely")),
         ({"log_tail": "OSError: [Errno 28] No space left on device"}, ("storage", "likely")),
-        ({"log_tail": "ConnectionResetError: [Errno 104] Connection reset by peer"}, ("transient", "weak")),
         ({"log_tail": "slurmstepd: hit memory+swap limit at least once"}, ("unknown", "weak")),
         ({"log_tail": "ValueError: no\n"}, ("unknown", "weak")),
     ],

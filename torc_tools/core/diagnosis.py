@@ -280,7 +280,7 @@ def _contradict(case: Case, verdict: Verdict) -> None:
     if cause == "timeout" and case.exec_s is not None and case.runtime is not None and not case.near_runtime():
         case.against.append(f"the job had run for less than {NEAR_RUNTIME} % of its runtime")
     for mark in case.marks:
-        if mark.cause not in (cause, "transient") and cause != "unknown":
+        if cause not in (mark.cause, "unknown"):
             case.against.append(f"the log speaks for {mark.cause}: {mark.line}")
 
 

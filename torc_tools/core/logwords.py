@@ -10,6 +10,7 @@ from torc_tools.core.ruling import RULED
 MOST = 100  # complaints kept of one file
 SHOWN = 200  # characters of a line
 _BLOCK = 1 << 20  # characters that are looked at together
+_LOOKED_AT = 1 << 13  # characters of a line
 _WARNINGS = frozenset({"preempted", "transient", "canceled"})
 
 
@@ -63,6 +64,7 @@ class Listener:
             start += len(block)
 
     def _complaint(self, number: int, line: str) -> Complaint | None:
+        line = line[:_LOOKED_AT]
         for mark in patterns.marks(line):
             return Complaint(number, mark.cause, mark.certainty, _severity(mark.cause), mark.line)
         low = rules.small(line)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
+LINES = 20_000  # of logs, of which it is remembered which rules they may concern
 ACTIONS = ("adjust", "retry", "hold", "fail")
 COMPARISONS: dict[str, Callable[[int, int], bool]] = {
     "<": int.__lt__, "<=": int.__le__, "==": int.__eq__, "!=": int.__ne__, ">=": int.__ge__, ">": int.__gt__,
@@ -85,6 +86,55 @@ class Hit(NamedTuple):
     rule: Rule
     text: Text | None = None
     at: int = 0
+
+
+class Index:
+    """Rules in their order, of which those that can apply to an attempt are found without a look at each."""
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        """Take rules, in their order."""
+        self._rules = rules
+        self._words: list[tuple[str, int]] = []
+        self._codes: dict[int, list[int]] = {}
+        self._others: list[int] = []
+        self._seen: dict[str, tuple[int, ...]] = {}
+        for number, rule in enumerate(rules):
+            if rule.match.log_words is not None:
+                self._words += ((word, number) for word in rule.match.log_words)
+            elif rule.match.return_code is not None and all(a == b for a, b in rule.match.return_code):
+                for code, _ in rule.match.return_code:
+                    self._codes.setdefault(code, []).append(number)
+            else:
+                self._others.append(number)
+
+    def of_text(self, text: str) -> list[int]:
+        """Give the numbers of the rules one of whose words is in a text."""
+        found: set[int] = set()
+        fresh = []
+        for line in small(text).split("\n"):
+            known = self._seen.get(line)
+            if known is None:
+                fresh.append(line)
+            else:
+                found.update(known)
+        if fresh:
+            found.update(self._learn(fresh))
+        return sorted(found)
+
+    def _learn(self, lines: Sequence[str]) -> Iterable[int]:
+        """Look through lines that were not seen before: many failures differ in few lines."""
+        if len(self._seen) > LINES:
+            self._seen.clear()
+        text = "\n".join(lines)
+        here = [(word, number) for word, number in self._words if word in text]
+        for line in lines:
+            self._seen[line] = tuple(number for word, number in here if word in line)
+        return (number for _, number in here)
+
+    def candidates(self, return_code: int | None, of_text: Iterable[int]) -> list[Rule]:
+        """Give the rules that can apply, in their order, to an attempt with a code and a text."""
+        codes = self._codes.get(return_code, []) if return_code is not None else []
+        return [self._rules[number] for number in sorted({*of_text, *codes, *self._others})]
 
 
 def specificity(rule: Rule) -> tuple[int, int]:

@@ -7,13 +7,12 @@ the end that the record keeps. A log file is opened for no other failure, and re
 from collections.abc import Callable, Sequence
 
 from torc_tools.core import diagnosis, rules, ruling
-from torc_tools.core.rules import Facts, Hit, Rule, Text
+from torc_tools.core.rules import Facts, Hit, Index, Rule, Text
 from torc_tools.core.slurmvalues import bare
 from torc_tools.flows import rulebook
 from torc_tools.records import Record
 from torc_tools.shell import layout, logends
 
-KEPT = 2000  # texts of which it is remembered what the rules find in them
 MOST_MATCHES = 20  # that are kept of one failure
 LOCATED = 1000  # log files that are opened only to say on which line a built-in rule matched
 
@@ -24,22 +23,24 @@ class Judge:
     def __init__(self, own: Sequence[Rule] = (), output_dir: str | None = None) -> None:
         """Take the user's rules, in their order, and the folder with the logs; None where only records are at hand."""
         self._own = own
-        self._builtin: list[Rule] | None = None
+        self._builtin: Index | None = None
         self._output_dir = output_dir
         self._search = rulebook.searcher()
-        self._found: dict[str, dict[str, int | None]] = {}
         self._located = 0
 
     def diagnose(self, result: Record, now: Record | None = None) -> Record:
         """Give the `diagnosis` of a failed attempt, as core.diagnosis does, and what rules make of it."""
         found = diagnosis.diagnose(result, now)
+        if not ruling.may_speak(found, builtin=False):
+            return found
         hits: list[Hit] = []
-        if self._own and ruling.may_speak(found, builtin=False):
+        if self._own:
             facts = _facts(found, result, lambda: self._logs(found, result))
             hits += rules.hits(self._own, facts, self._search, self._look)
         if ruling.may_speak(found, builtin=True):
-            facts = _facts(found, result, lambda: _tail(result))
-            hits += rules.hits(self._builtin_rules(), facts, self._search, self._remembered)
+            tail = _tail(result)
+            facts = _facts(found, result, lambda: tail)
+            hits += rules.hits(self._candidates(facts, tail), facts, self._search, self._look)
         if not hits:
             return found
         hits = hits[:MOST_MATCHES]
@@ -50,25 +51,15 @@ class Judge:
         found = diagnosis.diagnose_failed(result)
         return [self.diagnose(result)] if found else []
 
-    def _builtin_rules(self) -> list[Rule]:
+    def _candidates(self, facts: Facts, tail: Sequence[Text]) -> list[Rule]:
+        """Give the rules that are built in and can apply."""
         if self._builtin is None:
-            self._builtin = rulebook.builtin()
-        return self._builtin
+            self._builtin = Index(rulebook.builtin())
+        return self._builtin.candidates(facts.return_code, self._builtin.of_text(tail[0].text) if tail else ())
 
     def _look(self, rule: Rule, text: Text) -> int | None:
         low = rules.small(text.text) if rule.match.log_words is not None else ""
         return rules.log_match(rule, text.text, low, self._search)
-
-    def _remembered(self, rule: Rule, text: Text) -> int | None:
-        """Look into a text that others may have, too."""
-        found = self._found.get(text.text)
-        if found is None:
-            if len(self._found) >= KEPT:
-                self._found.clear()
-            found = self._found[text.text] = {}
-        if rule.name not in found:
-            found[rule.name] = self._look(rule, text)
-        return found[rule.name]
 
     def _logs(self, found: Record, result: Record) -> list[Text]:
         ends = [end for path in self._paths(found) if (end := logends.read(path)) is not None]

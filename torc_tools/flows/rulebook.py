@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,9 +46,18 @@ def builtin() -> list[Rule]:
 
 
 def searcher() -> Search:
-    """Make what searches logs for the expressions of rules; an expression that takes too long is told of once."""
+    """Make what searches logs for the expressions of rules; one of a user that takes too long is told of once."""
     found = regexes.Searcher(stream.say)
-    return lambda rule, expression, text: found.search(f"rule '{rule.name}' ({place(rule)})", expression, text)
+    ours: dict[str, re.Pattern[str]] = {}  # known to be quick: the other reader of expressions is slow to load
+
+    def search(rule: Rule, expression: str, text: str) -> int | None:
+        if not rule.builtin:
+            return found.search(f"rule '{rule.name}' ({place(rule)})", expression, text)
+        pattern = ours.get(expression) or ours.setdefault(expression, re.compile(expression, re.MULTILINE))
+        match = pattern.search(text)
+        return None if match is None else match.start()
+
+    return search
 
 
 def listener(named: Sequence[str]) -> logwords.Listener:

@@ -1,5 +1,6 @@
 """The names of what belongs to a workflow: event files, claims, manifests, logs, marks. Nothing is created here."""
 
+import functools
 import os
 
 from torc_tools.records import Record
@@ -15,6 +16,7 @@ def worker_name(workflow_id: int, run_id: int, slurm_job_id: str | None, pid: in
     return f"wf{workflow_id}_r{run_id}_{os.uname().nodename}_{slurm_job_id or 'local'}_{pid}"
 
 
+@functools.lru_cache(maxsize=1024)
 def node_of(worker: str | None) -> str | None:
     """Give the node in a worker's name; None where it is no such name."""
     parts = (worker or "").split("_", 2)  # the name of a node may hold any character
