@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     idle.add_argument("-s", "--standalone", action="store_true")
     for name in ("--in-memory", "--prompt-password", "--skip-version-check", "--tls-insecure"):
         idle.add_argument(name, action="store_true")
-    made.epilog = "\n".join(["words:", *_listed(front_table.ROWS), "", str(made.epilog)])
+    made.epilog = "\n".join(["words:", *_listed(front_table.ROWS), "", ""])
     return made
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
-from torc_tools.shell.examples import EXAMPLES
 
 VERSION = "0.1.0"
 FORMATS = ("table", "jsonl", "json", "csv")
@@ -15,15 +14,29 @@ FORMATS = ("table", "jsonl", "json", "csv")
 
 def parser(prog: str, description: str) -> argparse.ArgumentParser:
     """Make the parser of command `prog`: no abbreviations, --version, help as written and an example below it."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog=prog,
         description=description,
-        epilog=f"example: {EXAMPLES[prog]}\n\nman {prog} has the details.",
         allow_abbrev=False,
         formatter_class=_formatter,
     )
     made.add_argument("--version", action="version", version=f"%(prog)s (torc-tools) {VERSION}")
     return made
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends its help with an example, which is read only then, and with where there is more."""
+
+    def format_help(self) -> str:
+        from torc_tools.shell.examples import EXAMPLES
+
+        command = self.prog.split(" ")[0]
+        own = self.epilog
+        self.epilog = f"{own or ''}example: {EXAMPLES[command]}\n\nman {command} has the details."
+        try:
+            return super().format_help()
+        finally:
+            self.epilog = own
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
