@@ -2,15 +2,18 @@
 
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import manpages
 import mcptalk
 import orjson
 import psutil
@@ -289,6 +292,28 @@ def test_a_plain_file_is_read_also_where_the_output_directory_is_a_link(work_dir
         assert file.read() == b"text"
 
 
+def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever looks first and opens then reads what the link names."""
+    (work_dir / "torc_output" / "job_stdio").mkdir(parents=True)
+    (work_dir / "torc_output" / "job_stdio" / "x.e").write_text("of the job")
+    (work_dir / "away").mkdir()
+    (work_dir / "away" / "x.e").write_text("secret")
+    true_open = os.open
+
+    def swapping(path: str, *args: Any, **more: Any) -> int:
+        number = true_open(path, *args, **more)
+        if path == "job_stdio":
+            os.rename("torc_output/job_stdio", "torc_output/was")
+            os.symlink(work_dir / "away", "torc_output/job_stdio")
+        return number
+
+    monkeypatch.setattr(os, "open", swapping)
+    with inside.opened("torc_output", "job_stdio/x.e") as file:
+        assert file.read() == b"of the job"
+    with pytest.raises(Failure):
+        inside.opened("torc_output", "job_stdio/x.e").__enter__()
+
+
 def test_a_log_that_a_job_made_a_link_is_not_followed(store_file: Path) -> None:
     Path("secret").write_text("secret\n")
     wrote(4, "").unlink()
@@ -374,7 +399,7 @@ def test_a_cancelled_call_leaves_no_child_and_the_server_goes_on(raw: Raw, store
     assert answer["result"]["structuredContent"]["summary"]["total"] == 6
 
 
-@pytest.mark.parametrize("how", ["gone", signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("how", ["gone", signal.SIGTERM, signal.SIGINT])
 def test_a_client_that_goes_away_leaves_no_child(raw: Raw, store_file: Path, how: signal.Signals | str) -> None:
     with locked(store_file):
         raw.call("get_workflow_status", workflow_id=1)
@@ -426,6 +451,31 @@ def test_nothing_but_the_protocol_is_on_standard_output(raw: Raw, store_file: Pa
     assert raw.process.wait(20) == 0
     assert raw.rest() == []
     assert "Traceback" not in raw.said()
+
+
+def test_a_server_without_a_client_says_what_is_missing(work_dir: Path) -> None:
+    for line, text in (("<&-", "cannot read standard input"), (">&-", "cannot write standard output")):
+        done = subprocess.run(
+            ["bash", "-c", f'exec "$@" {line}', "bash", *command("torc-mcp")],
+            capture_output=True,
+            check=False,
+            text=True,
+        )
+        assert (done.returncode, done.stderr) == (exits.IO, f"torc-mcp: {text}: it is closed\n")
+
+
+def test_the_client_in_the_page_is_one(store_file: Path) -> None:
+    literal = manpages.sections(manpages.page("torc-mcp"))["EXAMPLES"].rpartition(".Bd -literal")[2]
+    text = literal.partition("\n")[2].partition(".Ed")[0]
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, check=False, text=True)
+    assert [line.split(":")[0] for line in done.stdout.splitlines()] == [
+        "2 train oom (certain)", "3 sweep timeout (certain)", "4 bug unknown (weak)",
+    ], done.stderr  # fmt: skip
+
+
+def test_the_tools_in_the_page_are_those_there_are() -> None:
+    text = manpages.sections(manpages.page("torc-mcp"))["DESCRIPTION"]
+    assert set(re.findall(r"^\.It Cm (\w+)$", text, re.MULTILINE)) == LOOKING | CHANGING
 
 
 def test_the_sdk_is_asked_for_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
