@@ -29,7 +29,10 @@ def _sizes(record: Record) -> Record:
 
 
 def _job(record: Record) -> Record:
-    return entry(record, id=record.get("job_id"), name=record.get("job_name")) if record else {}
+    if not record:
+        return {}
+    origin = {"origin": "spawn"} if (record.get("config") or {}).get("spawned") else {}
+    return {**entry(record, id=record.get("job_id"), name=record.get("job_name")), **origin}
 
 
 def _requirement(record: Record) -> Record:
