@@ -84,6 +84,7 @@ CASES = {
     "workflows check-resources": Case(("1", "-a", "--include-failed"), VIOLATIONS),
     "workflows diagnose": Case(("1",), STATUS),
     "jobs list": Case(("1", "-s", "failed", "--limit", "9"), sorted(JOB)),
+    "jobs list-resource-requirements": Case(("1", "-j", "2"), ["num_cpus", "memory_bytes", "runtime_s"]),
     "jobs get": Case(("2",), JOB),
     "jobs logs": Case(("2",), None),
     "jobs running": Case(("1",), [], 0, ("UPDATE job SET status = 4 WHERE job_id = 2",)),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from torc_tools import records, units
 from torc_tools.flows import looking
 from torc_tools.records import Record
-from torc_tools.shell import allocations, options, output, stream
+from torc_tools.shell import allocations, options, output, queries, stream
 
 PROG = "torc-allocations"
 COLUMNS = ("allocation_id", "kind", "status", "slurm_job_id", "slurm_state", "nodes", "jobs", "walltime", "created")
@@ -22,6 +22,8 @@ def parser() -> argparse.ArgumentParser:
     kind = made.add_mutually_exclusive_group()
     kind.add_argument("--sacct", action="store_true", help="ask accounting for their jobs and steps")
     kind.add_argument("--usage", action="store_true", help="ask accounting, and add up nodes, node time and CPU time")
+    made.add_argument("--save-json", action="store_true", help="with --sacct: also write a file for each Slurm job")
+    made.add_argument("-o", "--output-dir", metavar="DIR", help="where (default: the workflow's output folder)")
     options.add_limit(made)
     options.add_source(made)
     return made
@@ -29,7 +31,10 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write `allocation` records, `slurm_step` records, or one `summary`."""
-    args = parser().parse_args(argv)
+    made = parser()
+    args = made.parse_args(argv)
+    if (args.save_json and not args.sacct) or (args.output_dir and not args.save_json):
+        made.error("--save-json goes with --sacct, and -o with --save-json")
     db = looking.at_workflow(args, args.workflow_id)
     people = looking.for_people(args)
     if not (args.sacct or args.usage):
@@ -57,7 +62,13 @@ def _asked(db: sqlite3.Connection, args: argparse.Namespace) -> list[Record]:
     steps = slurmtext.accounting(slurm.sacct(ids)) if ids else []
     if args.usage:
         return [allocation_usage.summary(args.workflow_id, steps)]
-    return allocation_usage.steps(args.workflow_id, steps)
+    found = allocation_usage.steps(args.workflow_id, steps)
+    if args.save_json:
+        from torc_tools.flows import sacctfiles
+
+        folder = args.output_dir or queries.workflow(db, args.workflow_id)["output_dir"]
+        sacctfiles.write(folder, found)
+    return found
 
 
 def _for_people(found: Iterable[Record]) -> Iterator[Record]:

@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if len(ids) != 1:
             raise Failure(exits.USAGE, "--logs takes one job id")
         return following.show(args, ids[0])
-    if len(ids) > 1 or not (ids or args.job_ids or args.upstream_of):
+    if len(ids) > 1 or not (ids or args.job_ids or _near(args)):
         raise Failure(exits.USAGE, "name one workflow, or jobs with -j")
     return _list(args, ids[0] if ids else None)
 
@@ -66,8 +66,15 @@ def _add_list(made: argparse._ArgumentGroup) -> None:
         help="only jobs in these states; with set: the new state, disabled or ready",
     )
     made.add_argument("--relationships", action="store_true", help="add the ids of jobs and files that it is tied to")
-    made.add_argument(
+    near = made.add_mutually_exclusive_group()
+    near.add_argument(
         "--upstream-of", metavar="JOB", type=options.identifier, help="only jobs that JOB waits for, through others too"
+    )
+    near.add_argument(
+        "--downstream-of",
+        metavar="JOB",
+        type=options.identifier,
+        help="only jobs that wait for JOB, through others too",
     )
 
 
@@ -97,16 +104,16 @@ def _add_set(made: argparse._ArgumentGroup) -> None:
 
 def _check(made: argparse.ArgumentParser, args: argparse.Namespace, *, setting: bool) -> None:
     """Refuse (status 2) options of one use of the command in another."""
-    listing = (args.relationships, args.job_ids, args.upstream_of, args.limit, args.sort_by, args.reverse, args.offset)
+    listing = (args.relationships, args.job_ids, _near(args), args.limit, args.sort_by, args.reverse, args.offset)
     edits = [f"--{key.replace('_', '-')}" for key in editing.FIELDS if getattr(args, key) is not None]
     logs = [f"--{key}" for key in ("stdout", "stderr", "follow", "run", "attempt", "tail") if getattr(args, key)]
     if edits and not setting:
         made.error(f"{edits[0]}: only with set")
     if logs and not args.logs:
         made.error(f"{logs[0]}: only with --logs")
-    if setting and (args.logs or args.read_only or any(listing)):
+    if setting and (args.logs or args.read_only or any((*listing, args.exclude))):
         made.error("set takes job ids as operands, and no options of the listing")
-    if args.logs and any((*listing, args.status, args.where, args.query, args.format)):
+    if args.logs and any((*listing, args.exclude, args.status, args.where, args.query, args.format)):
         made.error("--logs takes one job id, and no options of the listing")
     if setting and not edits and args.status is None:
         made.error("set: nothing to set")
@@ -114,7 +121,7 @@ def _check(made: argparse.ArgumentParser, args: argparse.Namespace, *, setting: 
 
 def _list(args: argparse.Namespace, workflow_id: int | None) -> int:
     if workflow_id is None:
-        db, workflow_id = looking.at_jobs(args, args.job_ids or [args.upstream_of])
+        db, workflow_id = looking.at_jobs(args, args.job_ids or [_near(args)])
     else:
         db = looking.at_workflow(args, workflow_id)
     found = queries.jobs(db, _condition(args), (workflow_id,))
@@ -123,6 +130,11 @@ def _list(args: argparse.Namespace, workflow_id: int | None) -> int:
 
         found = relating.added(db, workflow_id, found)
     return _emit(args, workflow_id, db, found)
+
+
+def _near(args: argparse.Namespace) -> int | None:
+    """Give the job whose neighbours are wanted."""
+    return args.upstream_of or args.downstream_of  # type: ignore[no-any-return]
 
 
 def _condition(args: argparse.Namespace) -> str:
@@ -134,6 +146,8 @@ def _condition(args: argparse.Namespace) -> str:
         parts.append(queries.among("j.status", args.status))
     if args.upstream_of:
         parts.append(queries.upstream(args.upstream_of))
+    if args.downstream_of:
+        parts.append(queries.downstream(args.downstream_of))
     return " AND ".join(parts)
 
 

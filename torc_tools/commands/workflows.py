@@ -16,8 +16,8 @@ COLUMNS = ("workflow_id", "name", "user", "run", "jobs", "completed", "failed", 
 def parser() -> argparse.ArgumentParser:
     """Make the parser."""
     made = options.parser(PROG, "List workflows, oldest first, or get one with its configuration.")
-    options.add_workflow(made, nargs="?")
-    made.add_argument("--delete", action="store_true", help="delete the workflow from the store; its files stay")
+    options.add_workflow(made, nargs="*")
+    made.add_argument("--delete", action="store_true", help="delete workflows from the store; their files stay")
     made.add_argument("--force", action="store_true", help="with --delete: also one that a worker may still run")
     options.add_limit(made)
     options.add_source(made)
@@ -28,19 +28,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Write `workflow` records."""
     made = parser()
     args = made.parse_args(argv)
+    ids = list(dict.fromkeys(args.workflow_id))
+    only = ids[0] if len(ids) == 1 else None
     if args.delete:
-        if args.workflow_id is None or args.read_only:
+        if not ids or args.read_only:
             made.error("--delete takes a workflow, and a store that may be written")
-        gone = deleting.delete(looking.at_workflow(args, args.workflow_id, writes=True), args.workflow_id, args.force)
-        return output.emit(records.framed(PROG, args.workflow_id, [gone]), args, COLUMNS[:3])
+        gone = deleting.delete(looking.at_workflow(args, only, writes=True), ids, args.force)
+        return output.emit(records.framed(PROG, only, gone), args, COLUMNS[:3])
     if args.force:
         made.error("--force goes with --delete")
-    db = looking.at_workflow(args, args.workflow_id)
-    found = queries.workflows(db) if args.workflow_id is None else iter([queries.workflow(db, args.workflow_id)])
+    db = looking.at_workflow(args, only)
+    found = (queries.workflow(db, each) for each in ids) if ids else queries.workflows(db)
     listed = (_counted(record, queries.counts(db, record["workflow_id"])) for record in found)
     people = looking.for_people(args)
     shown = _for_people(listed) if people else listed
-    return output.emit(records.framed(PROG, args.workflow_id, shown), args, COLUMNS if people else ())
+    return output.emit(records.framed(PROG, only, shown), args, COLUMNS if people else ())
 
 
 def run() -> None:

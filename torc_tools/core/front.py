@@ -32,6 +32,9 @@ class Row(NamedTuple):
     formats: it takes -f. then: option of torc's, and the command that it adds behind a pipe.
     also: commands that are asked about the same workflow, for the JSON. speaks: its words go to standard output.
     own_format: -f after the words is an option of the command.
+    chooses: the workflow may be left out; 'one': the only one is meant, 'ask': a person has to say it.
+    asks: what a person is asked before it is done, unless --force or --no-prompts is given.
+    refused: options of torc's that nothing here can mean, and why.
     """
 
     words: str
@@ -45,6 +48,9 @@ class Row(NamedTuple):
     also: tuple[str, ...] = ()
     speaks: bool = False
     own_format: bool = False
+    chooses: str = ""
+    asks: str = ""
+    refused: Mapping[str, str] = {}
 
 
 class Asked(NamedTuple):
@@ -141,11 +147,14 @@ def group(rows: Sequence[Row], word: str) -> list[Row]:
     return [row for row in rows if row.words.startswith(f"{word} ")]
 
 
-def unknown(rows: Sequence[Row], words: Sequence[str]) -> Failure:
-    """Make the failure for words that no row has: what comes nearest, or what the group has."""
+def unknown(rows: Sequence[Row], words: Sequence[str], refused: Mapping[str, str]) -> Failure:
+    """Make the failure for words that no row has: why torc's are not here, what comes nearest, what the group has."""
     import difflib
 
     plain = [word for word in words[:2] if word[:1] != "-"]
+    for said in (" ".join(plain), *plain[:1]):
+        if said in refused:
+            return Failure(exits.USAGE, f"'{said}' is not here: {refused[said]}")
     known = group(rows, plain[0]) if plain else []
     if known and len(plain) == 1:
         listed = ", ".join(row.words.partition(" ")[2] for row in known)
@@ -218,6 +227,8 @@ class _Reader:
         else:
             name, equals, value = each[:2], each[2:3], each[2:]
         flag = self._row.flags.get(name)
+        if name in self._row.refused:
+            raise Failure(exits.USAGE, f"{name}: {self._row.refused[name]}")
         if self._row.then and name == self._row.then[0]:
             self.chained = True
             return at + 1

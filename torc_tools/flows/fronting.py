@@ -12,17 +12,47 @@ from torc_tools.exits import Failure
 from torc_tools.records import Record
 from torc_tools.shell import become, output, pipeline, stream
 
+_UNASKED = {"--force", "--no-prompts", "-n", "--dry-run"}
+_NAMING = {"-j", "--job-id", "--job-ids", "--result-ids", "--upstream-job-id", "-w", "--workflow-id"}
+
 
 def run(asked: Asked) -> int:
-    """Do what is asked; give the exit status. Where nothing is reshaped this process becomes the tool."""
+    """Do what is asked; give the exit status. Where nothing is reshaped this process becomes the tool.
+
+    Raises Failure(2) for a workflow that is not named and that nobody can be asked about.
+    """
     if asked.verbose and asked.idle:
         stream.say(f"torc: of no effect here: {', '.join(asked.idle)}")
     stream.call("torc")
+    if asked.row.chooses or asked.row.asks:
+        from torc_tools.flows import choosing
+
+        asked = _with_workflow(asked)
+        asks = asked.row.asks and not _UNASKED & asked.given.keys()
+        if asks and not choosing.confirmed(_store(asked), asked.row, asked.operands):
+            raise Failure(exits.EMPTY, "nothing was done")
     if asked.format == "json" and asked.row.shape is not None:
         return _shaped(asked)
     if asked.chained:
         return _chained(asked)
     return _become(asked)
+
+
+def _with_workflow(asked: Asked) -> Asked:
+    """Add the workflow where the command line has none."""
+    from torc_tools.flows import choosing
+
+    row = asked.row
+    if not row.chooses or asked.operands or _NAMING & asked.given.keys():
+        return asked
+    found = str(choosing.workflow(_store(asked), row))
+    added = f"{row.operand}={found}" if row.operand else found
+    return asked._replace(arguments=[*asked.arguments, added], operands=[*asked.operands, found])
+
+
+def _store(asked: Asked) -> str:
+    given = asked.store[0].partition("=")[2] if asked.store else ""
+    return given or os.environ.get("TORC_STORE") or "torc.db"
 
 
 def help_of(row: Row) -> NoReturn:

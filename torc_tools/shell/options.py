@@ -104,16 +104,25 @@ def add_change(made: argparse.ArgumentParser) -> None:
 
 
 def add_limit(made: argparse.ArgumentParser) -> None:
-    """Add --sort-by, --reverse, --offset and -l/--limit, which output.emit honours, in this order, after --where."""
+    """Add --sort-by, --reverse, --offset and -l/--limit, which output.emit honours, in this order, after --where.
+
+    And -x/--exclude, which a table and CSV honour.
+    """
     made.add_argument("--sort-by", metavar="KEY", help="write records in the order of this field, null last")
     made.add_argument("--reverse", action="store_true", help="write them from the last to the first")
     made.add_argument("--offset", metavar="N", type=natural, help="leave the first N records out")
     made.add_argument("-l", "--limit", metavar="N", type=number, help="write at most N records")
+    made.add_argument("-x", "--exclude", metavar="NAME,...", type=names, help="columns a table or CSV leaves out")
 
 
 def store_path(args: argparse.Namespace) -> str:
     """Give the path of the store: --store, else $TORC_STORE, else ./torc.db."""
     return args.store or os.environ.get("TORC_STORE") or "torc.db"
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Read names between commas."""
+    return tuple(name.strip() for name in text.split(","))
 
 
 def identifier(text: str) -> int:

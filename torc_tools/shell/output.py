@@ -20,14 +20,27 @@ FRAMES = ("begin", "end")
 def emit(records: Iterable[Record], args: argparse.Namespace, columns: Sequence[str] = ()) -> int:
     """Write records as -f, --where and --query say; give the exit status (1 with -e where none was written).
 
-    `columns` are the keys that a table shows; without them it shows those of the first record.
+    `columns` are the keys that a table shows; without them it shows those of the first record. Those that -x names
+    are left out.
     """
     kept = _limited(_ordered(where(records, args.where), args), getattr(args, "limit", None))
     chosen = _queried(kept, args.query)
     kind = args.format or ("table" if terminal() else "jsonl")
     lines = kind == "jsonl" and not args.query
+    less = set(getattr(args, "exclude", None) or ())
+    if less and kind in ("table", "csv"):
+        chosen = ({key: value[key] for key in value if key not in less} for value in _objects(chosen))
+        columns = [name for name in columns if name not in less]
     count = stream.write(chosen) if lines else _write_other(kind, chosen, columns)
     return exits.EMPTY if args.exit_status and not count else exits.OK
+
+
+def _objects(values: Iterable[Any]) -> Iterator[Record]:
+    """Give values that have columns; all others (Failure 2) have none that could be left out."""
+    for value in values:
+        if not isinstance(value, dict):
+            raise Failure(exits.USAGE, "-x leaves out columns: what --query makes has none")
+        yield value
 
 
 def text(lines: Iterable[str]) -> None:

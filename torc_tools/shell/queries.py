@@ -66,6 +66,15 @@ def upstream(job_id: int) -> str:
     )
 
 
+def downstream(job_id: int) -> str:
+    """Write a condition for `jobs`: those that wait for a job, directly or through others."""
+    return (
+        "j.job_id IN (WITH RECURSIVE down (id) AS (SELECT job_id FROM job_depends_on"
+        f" WHERE depends_on_job_id = {job_id} UNION SELECT d.job_id FROM job_depends_on d"
+        " JOIN down ON d.depends_on_job_id = down.id) SELECT id FROM down)"
+    )
+
+
 def counts(db: sqlite3.Connection, workflow_id: int) -> dict[str, int]:
     """Give how many jobs of a workflow are in each state, all states named."""
     rows = db.execute("SELECT status, count(*) FROM job WHERE workflow_id = ? GROUP BY status", (workflow_id,))
