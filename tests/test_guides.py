@@ -170,8 +170,8 @@ def test_a_topic_is_shown_without_man_too(torc: Torc, work_dir: Path, topic: str
     assert done.returncode == 0, said(done)
     shown = done.stdout.decode().splitlines()
     assert {"NAME", "DESCRIPTION", "SEE ALSO"} <= set(shown)
-    assert [line for line in shown if re.match(r"\.[A-Z]|.*\\[&e(]", line)] == []
-    assert [line for line in shown if len(line) > 80 and not line.startswith("    ")] == []
+    text = [line for line in shown if not line.startswith("    ")]
+    assert [line for line in text if len(line) > 80 or re.match(r"\.[A-Z]|.*\\[&e(]", line)] == []
 
 
 def test_a_display_is_shown_without_man_as_it_is() -> None:
