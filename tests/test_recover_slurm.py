@@ -78,7 +78,7 @@ def live() -> int:
     return int(row[0])
 
 
-def test_the_seven_steps_with_the_words_of_the_seed(torc: Torc, cluster: Cluster, oomed: Path) -> None:
+def test_the_seven_steps_with_torcs_words(torc: Torc, cluster: Cluster, oomed: Path) -> None:
     before = len(cluster.jobs())
     done = torc("torc-recover", 1)
     assert done.returncode == 0, said(done)

@@ -42,10 +42,10 @@ def here(*names: str) -> tuple[str, ...]:
     return by("statements", *names)
 
 
-SEVEN = by("recover_slurm", "the_seven_steps_with_the_words_of_the_seed")
+SEVEN = by("recover_slurm", "the_seven_steps_with_torcs_words")
 FRESH = by("watch", "from_a_fresh_start_to_the_same_end_as_the_street")
 ROW = by("torc", "a_row_does_its_work_and_its_json_has_torcs_keys")
-HOOK = by("torc", "the_seeds_hook_byte_for_byte")
+HOOK = by("torc", "the_hook_of_torcs_guide_byte_for_byte")
 VERDICTS = by("diagnosis", "cases_of_torc")
 CORRECTED = by("correct", "the_object_is_that_of_torcs_reference_key_by_key")
 REPORTED = by("report", "json_is_what_torcs_reference_shows")
