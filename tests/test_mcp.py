@@ -128,6 +128,14 @@ def test_a_session_over_a_pipe(store_file: Path) -> None:
     ]
 
 
+def test_the_session_that_is_shown_goes_as_it_should(work_dir: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parent / "mcpsession.py", "shown"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, "NOT AS EXPECTED" in done.stdout) == (0, False), done.stdout + done.stderr
+    assert done.stdout.count("is not read\n") == 4
+
+
 def test_a_look_leaves_the_store_as_it_is(store_file: Path) -> None:
     before = store_file.read_bytes()
     wrote(2, "x\n")
@@ -319,7 +327,9 @@ def test_a_log_that_a_job_made_a_link_is_not_followed(store_file: Path) -> None:
     wrote(4, "").unlink()
     os.symlink(Path("secret").absolute(), "torc_output/job_stdio/job_wf1_j4_r1_a1.e")
     failed = given("list_failed_jobs", workflow_id=1)["failed_jobs"][2]
-    assert failed["stderr_tail"].startswith("(cannot open 'job_stdio/job_wf1_j4_r1_a1.e' in the output directory: ")
+    assert failed["stderr_tail"] == (
+        "('job_stdio/job_wf1_j4_r1_a1.e' in the output directory is a link, or behind one: it is not read)"
+    )
     answer = ask("get_job_logs", job_id=4)
     assert answer.failure.endswith("(exit status 65: not accepted)")
     os.rename("torc_output/job_stdio", "elsewhere")

@@ -4,6 +4,7 @@ Each part of a name is opened in the folder that the part before it opened, so t
 """
 
 import contextlib
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -46,7 +47,11 @@ def opened(folder: str, name: str) -> Iterator[IO[bytes]]:
         number = _walk(folder, parts)
     except FileNotFoundError:
         raise Failure(exits.NO_INPUT, f"no such file in the output directory: '{name}'") from None
-    except OSError as error:  # ELOOP and ENOTDIR: a link, or a file in the place of a folder
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise Failure(
+                exits.DATA, f"'{name}' in the output directory is a link, or behind one: it is not read"
+            ) from None
         raise Failure(exits.DATA, f"cannot open '{name}' in the output directory: {error.strerror}") from None
     seen = os.fstat(number)
     if not stat.S_ISREG(seen.st_mode) or seen.st_nlink > 1:
