@@ -79,6 +79,41 @@ def test_a_hook_that_closes_its_output_is_followed_to_its_end(work_dir: Path) ->
     assert (work_dir / "done").exists()
 
 
+def ask(command: str, asked: bytes, limit_s: float = 30.0) -> tuple[bytes, list[str]]:
+    said: list[str] = []
+    hook = hooks.Hook(command, [*hooks.words(command), "42"], {}, limit_s, asked)
+    return hooks.run(hook, said.append, lambda: None), said
+
+
+def test_a_hook_that_is_asked_answers_on_one_stream_and_speaks_on_the_other(work_dir: Path) -> None:
+    script(work_dir / "h", "echo reading >&2; cat; printf done >&2")
+    asked = b"question\n" * 50_000
+    assert ask("h", asked) == (asked, ["  [hook] reading", "  [hook] done"])
+
+
+def test_a_hook_need_not_hear_the_question_to_its_end(work_dir: Path) -> None:
+    script(work_dir / "h", "read first; echo $first")
+    assert ask("h", b"question\n" * 50_000) == (b"question\n", [])
+
+
+def test_what_is_left_in_the_background_does_not_hold_an_answer_up(work_dir: Path) -> None:
+    script(work_dir / "h", "sleep 60 & echo $! >&2; echo answer")
+    answer, said = ask("h", b"")
+    os.kill(int(said[0].rpartition(" ")[2]), signal.SIGKILL)
+    assert answer == b"answer\n"
+
+
+def test_an_answer_without_end_is_refused_and_the_hook_ended(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hooks, "MOST_ANSWER", 1 << 20)
+    script(work_dir / "h", "echo $$ >&2; exec yes")
+    said: list[str] = []
+    hook = hooks.Hook("h", ["./h"], {}, 30.0, b"")
+    with pytest.raises(Failure, match=r"^Recovery hook 'h' answered with more than 1.0 MB and was stopped$") as failed:
+        hooks.run(hook, said.append, lambda: None)
+    assert failed.value.status == 1
+    assert not liveness.alive(liveness.me()[0], int(said[0].rpartition(" ")[2]), None)
+
+
 def test_without_a_kernel_that_wakes_us_ends_are_seen_all_the_same(
     work_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

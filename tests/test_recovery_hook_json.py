@@ -106,11 +106,23 @@ def test_a_hook_that_resets_the_job_it_answers_for_is_refused(torc: Torc, failed
     assert (sizes()["train"], street.statuses()["train"]) == (2 * GIB, "failed")
 
 
-def test_a_recovery_killed_while_it_asks_has_changed_nothing(torc: Torc, failed: Path) -> None:
+@pytest.mark.parametrize("option", ["--recovery-hook-json", "--recovery-hook"])
+def test_a_hook_that_changes_things_and_then_fails_is_all_that_has_changed_them(
+    torc: Torc, failed: Path, option: str
+) -> None:
+    script(failed / "hook", f"torc-jobs set --memory 4g 4 > out; {GOOD}; exit 1")
+    done = torc("torc-recover", option, "./hook", 1)
+    assert (done.returncode, said(done)[-1]) == (1, "torc-recover: Recovery hook './hook' failed with exit code 1")
+    assert (sizes()["bug"], sizes()["train"], street.statuses()["train"]) == (4 * GIB, 2 * GIB, "failed")
+    assert street.query("SELECT DISTINCT command FROM change") == [("torc-jobs",)]
+
+
+@pytest.mark.parametrize("option", ["--recovery-hook-json", "--recovery-hook"])
+def test_a_recovery_killed_while_a_hook_runs_has_changed_nothing(torc: Torc, failed: Path, option: str) -> None:
     before = street.dump()
     script(failed / "hook", f"echo $$ > pid; mv pid asked; read line < go; touch over; {GOOD}")
     os.mkfifo(failed / "go")
-    process = subprocess.Popen([*command("torc-recover"), "--no-run", *HOOK, "1"], stderr=subprocess.DEVNULL)
+    process = subprocess.Popen([*command("torc-recover"), "--no-run", option, "./hook", "1"], stderr=subprocess.DEVNULL)
     waiting.until((failed / "asked").exists, "the hook")
     process.send_signal(signal.SIGKILL)
     process.wait()
