@@ -546,4 +546,8 @@ def test_who_has_left_and_since_when_retries_wait(store_file: Path) -> None:
     db.execute("UPDATE job SET attempt_id = 1 WHERE job_id = 3")
     assert watchstate.retry_ready_at(db, 1) == 700
     assert watchstate.submissions(db, 1, 1000.0, 60.0) == (60.0, 1)
+    db.execute("DELETE FROM worker")
+    assert allocations.attended(db, 1)
+    db.execute(f"UPDATE job SET status = {states.BLOCKED} WHERE status = {states.READY}")
+    assert not allocations.attended(db, 1)  # the allocation that waits in the queue has nothing to do
     db.close()

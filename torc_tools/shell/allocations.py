@@ -62,8 +62,11 @@ def working(db: sqlite3.Connection, workflow_id: int) -> list[Record]:
 def attended(db: sqlite3.Connection, workflow_id: int) -> bool:
     """Say whether, by what the workers wrote alone, one of the live allocations may still run jobs.
 
-    It may be asked between two looks at Slurm, when an allocation that is over may still be called queued here.
+    It may be asked between two looks at Slurm, when an allocation that is over may still be called queued here: where
+    no job is left that could move, there is nothing to attend to.
     """
+    if not _moves(db, workflow_id):
+        return False
     ended, run_id = left(db, workflow_id), _run_of(db, workflow_id)
     return any(row["allocation_id"] not in ended for row in live(db, workflow_id) if not is_stale(row, run_id))
 
@@ -71,6 +74,12 @@ def attended(db: sqlite3.Connection, workflow_id: int) -> bool:
 def is_stale(row: Mapping[str, Any], run_id: int) -> bool:
     """Say whether an allocation was submitted for a run before `run_id`: its workers start nothing and leave."""
     return row["run_id"] is not None and row["run_id"] < run_id
+
+
+def _moves(db: sqlite3.Connection, workflow_id: int) -> bool:
+    moving = ", ".join(map(str, sorted(states.WAITING - {states.BLOCKED} | states.ACTIVE)))
+    query = f"SELECT 1 FROM job WHERE workflow_id = ? AND status IN ({moving}) LIMIT 1"
+    return db.execute(query, (workflow_id,)).fetchone() is not None
 
 
 def _run_of(db: sqlite3.Connection, workflow_id: int) -> int:
