@@ -35,4 +35,4 @@ def test_wide_and_combining_characters_count_as_they_show() -> None:
 def test_no_line_is_longer_than_the_room(rows: list[tuple[str, str, str]], room: int) -> None:
     found = list(table.lines(HEADERS, rows, room))
     assert len(found) == len(rows) + 1
-    assert all(table._columns(line) <= room for line in found)
+    assert all(table.columns(line) <= room for line in found)

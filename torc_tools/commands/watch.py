@@ -11,9 +11,11 @@ from torc_tools.flows import (
     recovery_steps,
     watch_metrics,
     watch_notices,
+    watch_pane,
     watcher,
     watching,
 )
+from torc_tools.flows.recovery_stages import Request
 from torc_tools.shell import layout, lease, options, stream, waking, watchlog
 
 PROG = "torc-watch"
@@ -54,11 +56,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         log = stack.enter_context(contextlib.closing(watchlog.WatchLog(path, lazy=args.once)))
         stack.enter_context(log.failures())
         stack.enter_context(waking.interruptible())
-        policy = _policy(args)
-        notices = stack.enter_context(watch_notices.Notices(request, log, args.notify, args.max_retries))
-        metrics = watch_metrics.Metrics(request, log, args.metrics, policy)
-        watch = watcher.Watch(request, policy, args.show_job_counts, held, log, args.once, [], notices, metrics)
+        watch = _watch(args, request, held, log, stack)
         return watching.once(watch) if args.once else watching.watch(watch)
+
+
+def _watch(
+    args: argparse.Namespace, request: Request, held: lease.Lease, log: watchlog.WatchLog, stack: contextlib.ExitStack
+) -> watcher.Watch:
+    policy = _policy(args)
+    notices = stack.enter_context(watch_notices.Notices(request, log, args.notify, args.max_retries))
+    metrics = watch_metrics.Metrics(request, log, args.metrics, policy)
+    show = watch_pane.Showing(request, policy)
+    stack.enter_context(show.on(None if args.once else watch_pane.terminal()))
+    return watcher.Watch(request, policy, args.show_job_counts, held, log, args.once, [], notices, metrics, show)
 
 
 def _policy(args: argparse.Namespace) -> pace.Policy:

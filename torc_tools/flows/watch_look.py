@@ -67,33 +67,50 @@ def _timed(db: sqlite3.Connection, workflow_id: int, seen: pace.Seen) -> pace.Se
     )
 
 
+class Events:
+    """Notices that the workers have written something, from the sizes of their event files."""
+
+    def __init__(self, request: Request) -> None:
+        """Know of nothing yet: the first look finds something new."""
+        self._request = request
+        self._folder: str | None = None
+        self._sizes: dict[str, int] = {}
+
+    def changed(self) -> bool:
+        """Say whether anything was written since the last call."""
+        before, self._sizes = self._sizes, self._look()
+        return self._sizes != before
+
+    def _look(self) -> dict[str, int]:
+        try:
+            self._folder = self._folder or _events_dir(self._request)
+            with os.scandir(self._folder) as entries:
+                prefix = f"wf{self._request.workflow_id}_"
+                return {entry.name: entry.stat().st_size for entry in entries if entry.name.startswith(prefix)}
+        except OSError:
+            return {}
+
+
+def _events_dir(request: Request) -> str:
+    with contextlib.closing(fold.opened(request.store, request.workflow_id, read_only=True)) as db:
+        return layout.events_dir(str(queries.workflow(db, request.workflow_id)["output_dir"]))
+
+
 class News:
     """Notices that the last worker of Slurm's allocations has left, from what they write, without asking Slurm."""
 
     def __init__(self, request: Request) -> None:
         """Remember how the event files are now."""
         self._request = request
-        with contextlib.closing(fold.opened(request.store, request.workflow_id, read_only=True)) as db:
-            output_dir = str(queries.workflow(db, request.workflow_id)["output_dir"])
-        self._folder = layout.events_dir(output_dir)
-        self._sizes = self._look()
+        self._events = Events(request)
+        self._events.changed()
 
     def all_left(self) -> bool:
         """Say whether, by what was written since the last call, every allocation's workers have ended."""
-        sizes = self._look()
-        if sizes == self._sizes:
+        if not self._events.changed():
             return False
-        self._sizes = sizes
         try:
             with contextlib.closing(fold.opened(self._request.store, self._request.workflow_id)) as db:
                 return not allocations.attended(db, self._request.workflow_id)
         except sqlite3.OperationalError:  # locked: the next poll sees it
             return False
-
-    def _look(self) -> dict[str, int]:
-        try:
-            with os.scandir(self._folder) as entries:
-                prefix = f"wf{self._request.workflow_id}_"
-                return {entry.name: entry.stat().st_size for entry in entries if entry.name.startswith(prefix)}
-        except OSError:
-            return {}

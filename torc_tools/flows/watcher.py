@@ -9,6 +9,7 @@ from torc_tools.flows.recovery_stages import Request
 from torc_tools.flows.recovery_steps import Voice
 from torc_tools.flows.watch_metrics import Metrics
 from torc_tools.flows.watch_notices import Notices
+from torc_tools.flows.watch_pane import Showing
 from torc_tools.shell import lease, pipeline, waking, watchlog, watchstate
 
 ONCE = ("warned", "held", "nowhere")  # keys of the state: what was said, and is not said again while it holds
@@ -26,6 +27,7 @@ class Watch(NamedTuple):
     children: "list[pipeline.Child]"  # those that we started and that have not been seen to end
     notices: Notices
     metrics: Metrics
+    showing: Showing
 
     @property
     def voice(self) -> Voice:

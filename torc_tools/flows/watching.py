@@ -102,6 +102,7 @@ def _step(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
         watcher.log.say(recovery_text.counts_line(view.seen.counts))
     watch_end.tell_held(watcher, state, view.held)
     memory = memory_of(state)
+    watcher.showing.look(view, memory)
     step = pace.decide(watcher.policy, view.seen, memory)
     if isinstance(step, pace.Done | pace.GiveUp):
         return watch_end.end(watcher, state, step, view.seen)
@@ -151,12 +152,14 @@ def _sleep(watcher: Watch, state: dict[str, Any], pause: Pause) -> None:
     The end of a worker of this machine wakes us; that of others is looked for in the event files.
     """
     deadline = time.monotonic() + pause.seconds
-    slice_s = watch_look.LOOK_S if pause.allocations else lease.BEAT_S
+    slice_s = watcher.showing.slice_s(watch_look.LOOK_S if pause.allocations else lease.BEAT_S)
+    watcher.showing.wait(pause.seconds, memory_of(state))
     news = watch_look.News(watcher.request) if pause.allocations else None
     while (left := deadline - time.monotonic()) > 0:
         told = watcher.notices.go_on(state)
         ended = waking.wait(min(left, watch_look.LOOK_S if told else slice_s), pause.processes)
         watcher.held.renew(after_s=lease.BEAT_S)
+        watcher.showing.tick()
         if ended or (news and news.all_left()):
             return
 
@@ -214,6 +217,7 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
     say, request, seen = watcher.log.say, watcher.request, view.seen
     if _still_nothing(watcher, state, seen):
         return Ended(exits.EMPTY)
+    watcher.showing.doing(f"the recovery to be made (attempt {step.attempt})")
     if pace.at_rest(seen.counts):
         say(f"Workflow {request.workflow_id} is complete")
         say_all(say, recovery_text.failures(seen.counts))

@@ -24,6 +24,7 @@ MOST_NESTED = 200  # brackets up to which a line cannot nest deeper than orjson 
 _line = [0]  # the input line in hand, for the message of a failure; 0 when none is
 _speaks = [False]  # whether what is said goes to standard output
 heard: Callable[[str], object] = len  # is given each complaint, too
+_above: list[Callable[[str], object]] = []  # what writes to a terminal on which lines stay at the bottom
 _called: list[str] = []  # the name that the user called this command by, where that is another
 
 
@@ -104,7 +105,22 @@ def stdout() -> IO[bytes]:
 
 def say(message: str) -> None:
     """Write one line for people on stderr, control characters made visible; a closed stderr is no error."""
-    _put(sys.stdout if _speaks[0] else sys.stderr, message)
+    _put(voice(), message)
+
+
+def voice() -> IO[str]:
+    """Give where `say` writes; None where that is closed."""
+    return sys.stdout if _speaks[0] else sys.stderr
+
+
+@contextlib.contextmanager
+def above(write: Callable[[str], object]) -> Iterator[None]:
+    """Let `write` have each line that is said to a terminal while the block runs."""
+    _above.append(write)
+    try:
+        yield
+    finally:
+        _above.remove(write)
 
 
 def speak() -> None:
@@ -130,6 +146,9 @@ def complain(message: str) -> None:
 
 def _put(to: IO[str], message: str) -> None:
     with contextlib.suppress(OSError, ValueError, AttributeError):
+        if _above and to.isatty():
+            _above[-1](visible(message))
+            return
         to.write(visible(message) + "\n")
         to.flush()
 

@@ -8,12 +8,12 @@ _DOTS = "…"
 
 def lines(headers: Sequence[str], rows: Sequence[Sequence[str]], room: int | None) -> Iterator[str]:
     """Give the lines of a table, the headers first, none longer than `room` columns of a terminal (None: any)."""
-    widths = [max(map(_columns, cells)) for cells in zip(headers, *rows, strict=True)]
+    widths = [max(map(columns, cells)) for cells in zip(headers, *rows, strict=True)]
     gap = "  " if room is None or sum(widths) + 2 * (len(widths) - 1) <= room else " "
     if room is not None:
         widths = _capped(widths, room - len(widths) + 1)
     for row in (headers, *rows):
-        cells = (_fitted(cell, width) for cell, width in zip(row, widths, strict=True))
+        cells = (_padded(cell, width) for cell, width in zip(row, widths, strict=True))
         yield gap.join(cells).rstrip()
 
 
@@ -25,18 +25,22 @@ def _capped(widths: list[int], room: int) -> list[int]:
     return [min(width, cap) for width in widths]
 
 
-def _fitted(cell: str, width: int) -> str:
+def fitted(cell: str, width: int) -> str:
+    """Cut a text to be at most `width` columns wide."""
+    if columns(cell) <= width:
+        return cell
+    while cell and columns(cell) > width - 1:
+        cell = cell[: max(width - 1, 0)] if len(cell) >= width else cell[:-1]
+    return cell + _DOTS
+
+
+def _padded(cell: str, width: int) -> str:
     """Cut a cell, or fill it with blanks, to be `width` columns wide."""
-    has = _columns(cell)
-    if has > width:
-        while cell and _columns(cell) > width - 1:
-            cell = cell[: max(width - 1, 0)] if len(cell) >= width else cell[:-1]
-        cell += _DOTS
-        has = _columns(cell)
-    return cell + " " * (width - has)
+    cut = fitted(cell, width)
+    return cut + " " * (width - columns(cut))
 
 
-def _columns(text: str) -> int:
+def columns(text: str) -> int:
     """Give how many columns of a terminal a text takes: wide characters two, combining ones none."""
     if text.isascii():
         return len(text)
