@@ -185,3 +185,20 @@ def test_a_display_is_shown_without_man_as_it_is() -> None:
     assert "    torc-recover --no-run --retry-unknown 42" in shown
     assert "  -m, --max-retries" in shown
     assert "torc-monitoring(7), torc-tools(7)" in shown[-1]
+
+
+README = (sources.ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        line
+        for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+        for line in block.splitlines()
+    ]
+    + re.findall(r"^    (\*/5 .*)$", README, re.MULTILINE)
+    + re.findall(r"^\$ (.*)$", README, re.MULTILINE),
+)
+def test_what_the_readme_tells_to_type_is_understood(line: str) -> None:
+    parse(line)
