@@ -188,17 +188,10 @@ def test_a_display_is_shown_without_man_as_it_is() -> None:
 
 
 README = (sources.ROOT / "README.md").read_text()
+SHELL = "".join(re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)).splitlines()
+SHOWN = re.findall(r"^(?:\$| {4}\*/5) (.*)$", README, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        line
-        for block in re.findall(r"^```sh\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
-        for line in block.splitlines()
-    ]
-    + re.findall(r"^    (\*/5 .*)$", README, re.MULTILINE)
-    + re.findall(r"^\$ (.*)$", README, re.MULTILINE),
-)
+@pytest.mark.parametrize("line", [*SHELL, *SHOWN])
 def test_what_the_readme_tells_to_type_is_understood(line: str) -> None:
     parse(line)
