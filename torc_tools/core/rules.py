@@ -2,7 +2,8 @@
 
 A rule names conditions on an attempt, and what to think of one that meets them all. The most specific rule that
 applies decides: the one with more conditions, of as many the one with more single values (a code and no range, a name
-and no pattern), of these the one that stands first. The rules of users are asked before those that are built in.
+and no pattern; a condition on the log counts as one), of these the one that stands first. The rules of users are asked
+before those that are built in.
 """
 
 import fnmatch
@@ -138,7 +139,7 @@ class Index:
 
 
 def specificity(rule: Rule) -> tuple[int, int]:
-    """Give how many conditions a rule has, and how many of them name a single value."""
+    """Give how many conditions a rule has, and how many of them name a single value; one on the log is as good."""
     asked = rule.match
     given = [each for each in asked if each is not None]
     if asked.log is not None and asked.log_words is not None:
@@ -146,6 +147,7 @@ def specificity(rule: Rule) -> tuple[int, int]:
     single = sum(_is_single(each) for each in (asked.state, asked.cause, asked.slurm_state) if each is not None)
     single += asked.return_code is not None and len(asked.return_code) == 1 and len(set(asked.return_code[0])) == 1
     single += asked.attempt is not None and asked.attempt[0] == "=="
+    single += asked.log is not None or asked.log_words is not None
     for name in (asked.node, asked.job_name):
         single += name is not None and not name.is_regex and not re.search(r"[*?\[]", name.text)
     return len(given), single
