@@ -189,3 +189,10 @@ def test_final_later_comes_to_the_same_as_failed_at_once(data: st.DataObject) ->
         out, refused = applying.apply(db, [line], dry_run=False)
         assert (refused, {each["type"] for each in out}) == ([], {"applied"})
     assert {row["job_id"]: row["status"] for row in jobstate.lives(db, parents)} == wanted
+
+
+def test_no_allocation_is_planned_for_what_waits_for_a_judgement(torc: Torc, stored: Path) -> None:
+    execute(stored / "torc.db", "UPDATE job SET status = 2 WHERE job_id = 2")
+    done = torc("torc-regenerate", "--profile", "kestrel", "--account", "a", 1)
+    assert [each["job_ids"] for each in record(done.stdout, "allocation")] == [[2]]
+    assert any("1 job below one that is disabled, pending_failed" in line for line in said(done)), said(done)

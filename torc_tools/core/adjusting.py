@@ -86,7 +86,7 @@ def refusal(wish: Wish, life: Life | None, *, named: bool = False) -> str | None
         return "no such job"
     if record.get("workflow_id") not in (None, life.workflow_id):
         return f"not of workflow {record['workflow_id']}"
-    if fulfilled(wish, life):
+    if fulfilled(wish, life) and not (named and is_final(record)):
         return None
     if named:
         return "named twice, with different values"
@@ -145,6 +145,7 @@ class Plan:
         self.refused: list[str] = []
         self.granted: dict[int, Key] = {}
         self.final: dict[int, None] = {}  # jobs to be called failed, in order
+        self._again: set[int] = set()  # jobs that may run again
         self.why: dict[int, Record] = {}
 
     def take(self, record: Record) -> None:
@@ -154,7 +155,7 @@ class Plan:
             return
         for wish in wishes(record):
             life = self._lives.get(wish.job_id)
-            named = wish.job_id in self.granted or wish.job_id in self.final
+            named = wish.job_id in (self._again if is_final(record) else self.granted.keys() | self.final.keys())
             why_not = refusal(wish, life, named=named)
             if why_not is None and life is not None:
                 self._grant(wish, life)
@@ -165,9 +166,10 @@ class Plan:
     def _grant(self, wish: Wish, life: Life) -> None:
         already = fulfilled(wish, life)
         self.out.append(_applied(wish, self.before[wish.job_id], already))
-        if is_final(wish.record) and not already:
-            self.final[wish.job_id] = None
-            self.why[wish.job_id] = wish.record.get("because") or {}
+        if is_final(wish.record):
+            self._finish(wish, life, already=already)
+            return
+        self._again.add(wish.job_id)
         if not already and (wish.memory, wish.runtime, wish.cpus) != (None, None, None):
             memory = life.memory if wish.memory is None else wish.memory
             runtime = life.runtime if wish.runtime is None else wish.runtime
@@ -175,6 +177,12 @@ class Plan:
             self.granted[wish.job_id] = (life.row, memory, runtime, cpus)
             self.why[wish.job_id] = wish.record.get("because") or {}
             self._lives[wish.job_id] = life._replace(memory=memory, runtime=runtime, cpus=cpus)
+
+    def _finish(self, wish: Wish, life: Life, *, already: bool) -> None:
+        if not already:
+            self.final[wish.job_id] = None
+            self.why[wish.job_id] = wish.record.get("because") or {}
+            self._lives[wish.job_id] = life._replace(status=states.FAILED)
 
     def groups(self, users: Mapping[int, int]) -> list[tuple[Key, list[int], bool]]:
         """Give (row and new values, jobs, copy): jobs that share both; copy where others use the row as well.
