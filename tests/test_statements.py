@@ -125,6 +125,12 @@ RECOVERY = (
     Statement("the log is watch_<hostname>_<workflow_id>.log in the output folder",
               here("the_log_of_a_watch_is_named_after_host_and_workflow")),
     Statement("all output goes to the terminal and to the log", FRESH),
+    Statement("MCP: get_workflow_status, get_job_logs, check_resource_utilization, update_job_resources",
+              by("mcp", "a_session_over_a_pipe", "the_session_that_is_shown_goes_as_it_should")),
+    Statement("MCP: list_failed_jobs has information on the error", by("mcp", "a_session_over_a_pipe")),
+    Statement("MCP: resubmit_workflow plans Slurm's allocations anew",
+              by("mcp_slurm", "a_resubmission_plans_and_submits")
+              + by("mcp", "a_resubmitted_workflow_goes_on_without_us")),
     Statement("only failing jobs get more", by("apply", "only_the_failing_jobs_grow")),
     Statement("retries have no end but that of --max-retries",
               by("pace", "the_lines_of_a_watch_are_those_torc_documents")
