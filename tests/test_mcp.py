@@ -137,14 +137,19 @@ def test_the_session_that_is_shown_goes_as_it_should(work_dir: Path) -> None:
 
 
 def test_a_look_leaves_the_store_as_it_is(store_file: Path) -> None:
-    before = store_file.read_bytes()
     wrote(2, "x\n")
+    events = Path("torc_output/events")
+    events.mkdir()
+    (events / "wf1_r1_here_local_1.jsonl").write_text("news that would be folded in\n")
+    before = store_file.read_bytes()
     for name in LOOKING - {"get_job_logs", "list_workflows"}:
         assert ask(name, read_only=True, workflow_id=1).value
     assert ask("recover", workflow_id=1).value
     assert ask("resubmit_workflow", workflow_id=1, dry_run=True).value
-    assert ask("get_job_logs", job_id=2).value
+    assert ask("get_job_logs", read_only=True, job_id=2).value
     assert store_file.read_bytes() == before
+    assert ask("get_workflow_status", workflow_id=1).value
+    assert store_file.read_bytes() != before
 
 
 def test_the_commands_of_an_answer_do_the_same_in_a_shell(store_file: Path) -> None:
