@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
+import mcptalk
 import orjson
 import pytest
 from conftest import Torc, said
@@ -126,7 +127,8 @@ RECOVERY = (
               here("the_log_of_a_watch_is_named_after_host_and_workflow")),
     Statement("all output goes to the terminal and to the log", FRESH),
     Statement("MCP: get_workflow_status, get_job_logs, check_resource_utilization, update_job_resources",
-              by("mcp", "a_session_over_a_pipe", "the_session_that_is_shown_goes_as_it_should")),
+              by("mcp", "a_session_over_a_pipe", "the_session_that_is_shown_goes_as_it_should")
+              + here("what_mcp_tells_of_use_is_what_the_report_tells")),
     Statement("MCP: list_failed_jobs has information on the error", by("mcp", "a_session_over_a_pipe")),
     Statement("MCP: resubmit_workflow plans Slurm's allocations anew",
               by("mcp_slurm", "a_resubmission_plans_and_submits")
@@ -357,3 +359,14 @@ def test_what_accounting_does_not_say_is_null(torc: Torc, store_file: Path) -> N
     assert {name: row[name] for name in (*ids, *fields)} == {**ids, **dict.fromkeys(fields)}
     everyone = lines(torc("torc-stats", 1).stdout, "slurm_stats")
     assert [each["job_id"] for each in everyone] == [1, 2, 3, 4]
+
+
+def test_what_mcp_tells_of_use_is_what_the_report_tells(torc: Torc, store_file: Path) -> None:
+    calls: list[mcptalk.Call] = [("check_resource_utilization", {"workflow_id": 1, "all": True})]
+    (told,) = mcptalk.session(calls, ["--store", str(store_file)]).answers
+    report = orjson.loads(torc("torc-report", 1, "--include-failed", "--all", "-f", "json").stdout)
+    for name in ("over_utilization_count", "resource_violations_count"):
+        assert told.value[name] == report[name], name
+    assert [each["job_id"] for each in told.value["violations"]] == [each["job_id"] for each in report["violations"]]
+    flags = [(each["job_id"], each["likely_oom"]) for each in told.value["resource_violations"]]
+    assert flags == [(each["job_id"], each.get("likely_oom", False)) for each in report["resource_violations"]]

@@ -105,7 +105,7 @@ def _utilization(asked: Asked) -> Record:
     shown, truncated = mcp_answers.cut(kinds, asked.get("limit", 100))
     return {
         "workflow_id": asked.workflow_id,
-        "over_utilization_count": len(kinds["violations"]),
+        "over_utilization_count": sum(each["is_over"] for each in kinds["violations"]),
         "resource_violations_count": len(kinds["resource_violations"]),
         **shown,
         "truncated": truncated,
