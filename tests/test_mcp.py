@@ -140,7 +140,7 @@ def test_a_look_leaves_the_store_as_it_is(store_file: Path) -> None:
     wrote(2, "x\n")
     events = Path("torc_output/events")
     events.mkdir()
-    (events / "wf1_r1_here_local_1.jsonl").write_text(f'{{"type":"event","token":"{TOKEN}"}}\nnews\n')
+    (events / "wf1_r1_here_local_1.jsonl").write_text(f'{{"type":"event","workflow_token":"{TOKEN}"}}\nnews\n')
     before = store_file.read_bytes()
     for name in LOOKING - {"get_job_logs", "list_workflows"}:
         assert ask(name, read_only=True, workflow_id=1).value
