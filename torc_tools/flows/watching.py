@@ -278,7 +278,9 @@ def _runs_again(watcher: Watch) -> bool:
 
 def _carry_out(watcher: Watch, raw: bytes) -> None:
     """Apply a plan and reset its jobs."""
-    if recovery_steps.counted(raw).again:
+    again = recovery_steps.counted(raw).again
+    if again:
         say_all(watcher.log.say, ["", "Resetting failed jobs..."])
     done = recovery_steps.carry_out(watcher.request, watcher.voice, raw)
-    watcher.log.say(f"  Reset {done.named} job(s)")
+    if again:
+        watcher.log.say(f"  Reset {done.named} job(s)")
