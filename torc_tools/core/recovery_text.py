@@ -349,6 +349,7 @@ def edit_header(workflow_id: int) -> list[str]:
         "#",
         '# Change new_memory ("12g") or new_runtime ("PT2H") to say otherwise.',
         '# Change "action" from "hold" to "retry" to run a job again as it is, or to "hold" to leave it.',
+        '# "fail" makes a failure final that waits for a judgement: what depends on the job hears of it.',
         "# Delete a line, and its job is not recovered. Delete all, and nothing is done.",
         "# Lines that start with # do not count.",
         "",
