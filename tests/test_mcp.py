@@ -382,6 +382,15 @@ def test_a_workflow_that_another_has_is_left_alone(store_file: Path) -> None:
     assert execute(store_file, "SELECT count(*) FROM change") == [(0,)]
 
 
+def test_failures_that_look_the_same_are_folded(store_file: Path) -> None:
+    answer = given("diagnose", workflow_id=1, group=True)
+    assert (answer["count"], answer["diagnoses"], answer["truncated"]) == (3, [], False)
+    assert answer["causes"] == {"oom": 1, "timeout": 1, "unknown": 1}
+    assert sorted(tuple(each["job_ids"]) for each in answer["groups"]) == [(2,), (3,), (4,)]
+    assert len(given("diagnose", workflow_id=1, group=True, limit=1)["groups"]) == 1
+    assert len(mcp_answers.short({"job_ids": [*range(500)]})["job_ids"]) == 100
+
+
 def test_one_change_at_a_time(store_file: Path) -> None:
     with mcp.mcp_changes._one_at_a_time:
         assert "another call changes a workflow now" in ask("resubmit_workflow", workflow_id=1).failure

@@ -16,6 +16,7 @@ INSTRUCTIONS = (
     " check_resource_utilization), then change (recover with dry_run first; or update_job_resources, then"
     " resubmit_workflow). Each answer names the commands that were run, for a person to repeat. " + NOTE
 )
+MOST_IDS = 100  # of a group of failures
 _LINES = {"text", "stderr_tail", "command", "invocation_script"}  # keys whose line breaks are kept
 _STATUSES = {
     exits.EMPTY: "nothing could be done",
@@ -68,9 +69,17 @@ def of(records: Iterable[Record], *kinds: str) -> list[Record]:
     return [record for record in records if record["type"] in kinds]
 
 
-def causes(diagnoses: Iterable[Record]) -> dict[str, int]:
-    """Count failures by cause, the most frequent first."""
-    return dict(Counter(str(record["cause"]) for record in diagnoses).most_common())
+def causes(found: Iterable[Record]) -> dict[str, int]:
+    """Count failures by cause, the most frequent first; of diagnoses, or of groups of failures."""
+    counted: Counter[str] = Counter()
+    for record in found:
+        counted[str(record["cause"])] += record.get("count", 1)
+    return dict(counted.most_common())
+
+
+def short(group: Record) -> Record:
+    """Give a group of failures with its first jobs alone."""
+    return {**group, "job_ids": group["job_ids"][:MOST_IDS]}
 
 
 def failed_job(diagnosis: Record, stderr: tuple[str, str] | None) -> Record:
@@ -93,7 +102,9 @@ def _error(diagnosis: Record) -> str:
     facts = [str(each.get("fact")) for each in diagnosis.get("evidence") or () if isinstance(each, dict)]
     against = [str(each.get("fact")) for each in diagnosis.get("contradictions") or () if isinstance(each, dict)]
     text = f"{diagnosis.get('cause')} ({diagnosis.get('certainty')}): {'; '.join(facts)}"
-    return f"{text}; against it: {'; '.join(against)}" if against else text
+    text += f"; against it: {'; '.join(against)}" if against else ""
+    advised = diagnosis.get("advised")
+    return f"{text}; rule {advised.get('rule')}: {advised.get('reason')}" if isinstance(advised, dict) else text
 
 
 def numbered(found: Iterable[tuple[int | None, str]]) -> str:

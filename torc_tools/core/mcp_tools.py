@@ -147,6 +147,12 @@ _LOOKS = (
             "workflow_id": WORKFLOW,
             "job_ids": ids("Only these jobs."),
             "all_runs": {"type": "boolean", "default": False, "description": "Every failed attempt, not the latest."},
+            "group": {
+                "type": "boolean",
+                "default": False,
+                "description": "Fold failures that look the same: groups instead of diagnoses, the largest first. Use it"
+                " where many jobs failed.",
+            },
             "limit": limit(50, "jobs"),
         },
         ("workflow_id",),
@@ -158,11 +164,12 @@ _LOOKS = (
                 "description": "How many failures have each cause.",
                 "additionalProperties": {"type": "integer"},
             },
-            "diagnoses": many("diagnosis", "One for each failure."),
+            "diagnoses": many("diagnosis", "One for each failure; none with group."),
+            "groups": many("failure_group", "With group: failures that look the same, each with 100 job_ids at most."),
             **TRUNCATED,
             **COMMANDS,
         },
-        ("diagnosis",),
+        ("diagnosis", "failure_group"),
     ),
 )
 _CHANGES = (

@@ -115,11 +115,14 @@ def _utilization(asked: Asked) -> Record:
 
 def _diagnose(asked: Asked) -> Record:
     words = [*given(asked, "job_ids"), *(["--all-runs"] if asked.get("all_runs") else [])]
+    words += ["--group"] if asked.get("group") else []
     found = asked.listed("torc-diagnose", *asked.looking, *words, asked.workflow_id)
-    shown, truncated = mcp_answers.cut({"diagnoses": found}, asked.get("limit", 50))
+    groups = [mcp_answers.short(each) for each in mcp_answers.of(found, "failure_group")]
+    kinds = {"diagnoses": mcp_answers.of(found, "diagnosis"), "groups": groups}
+    shown, truncated = mcp_answers.cut(kinds, asked.get("limit", 50))
     return {
         "workflow_id": asked.workflow_id,
-        "count": len(found),
+        "count": sum(each.get("count", 1) for each in found),
         "causes": mcp_answers.causes(found),
         **shown,
         "truncated": truncated,
