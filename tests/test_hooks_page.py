@@ -11,6 +11,8 @@ import street
 from conftest import Torc, said, script
 from prepared import GIB, execute
 
+from torc_tools.core import adjusting, answers
+
 PAGE = manpages.FOLDER / "man7" / "torc-hooks.7"
 NAMED = re.compile(r"#!.*\n# ([\w.-]+): ")
 
@@ -91,6 +93,16 @@ def test_the_third_hook_tries_twice_and_then_asks_a_person(
         mail = (failed / "mailed").read_text()
         assert mail.startswith("-s workflow 1: jobs wait for you ann\njob_id ")
         assert "\n4       bug " in mail
+
+
+def test_the_answers_of_the_page_are_answers() -> None:
+    blocks = [text for part in manpages.sections(PAGE).values() for kind, text in manpages.displays(part)]
+    (block,) = [text for text in blocks if text.startswith('{"type"')]
+    found = [orjson.loads(line) for line in block.splitlines()]
+    for each in found:
+        answers.check(each)
+    answers.Answers(found)
+    assert {each.get("action", "adjust") for each in found} == set(adjusting.ACTIONS)
 
 
 def test_the_lines_of_the_page_run(torc: Torc, failed: Path) -> None:
