@@ -150,7 +150,7 @@ _LOOKS = (
             "group": {
                 "type": "boolean",
                 "default": False,
-                "description": "Fold failures that look the same: groups instead of diagnoses, the largest first. Use it"
+                "description": "Fold failures that look the same into groups, the largest first. Use it"
                 " where many jobs failed.",
             },
             "limit": limit(50, "jobs"),
