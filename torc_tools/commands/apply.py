@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torc_tools import exits, records
 from torc_tools.core import adjusting
 from torc_tools.flows import applying, fold, looking
-from torc_tools.shell import options, output, stream
+from torc_tools.shell import options, output, progress, stream
 
 PROG = "torc-apply"
 COLUMNS = ("job", "name", "action", "memory", "runtime", "copied", "already")
@@ -27,7 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     named = {record.get("workflow_id") for record in found if record["type"] == "adjustment"}
     workflow_id = named.pop() if len(named) == 1 else None
     db = fold.opened(options.store_path(args), workflow_id, copy=args.dry_run, writes=True)
-    out, refused = applying.apply(db, found, dry_run=args.dry_run)
+    with progress.during("applying what was planned"):
+        out, refused = applying.apply(db, found, dry_run=args.dry_run)
     for line in refused:
         stream.say(f"{PROG}: {line}")
     people = looking.for_people(args)

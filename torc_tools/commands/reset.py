@@ -11,7 +11,7 @@ from torc_tools.exits import Failure
 from torc_tools.flows import fold, looking
 from torc_tools.flows import resetting as flow
 from torc_tools.records import Record
-from torc_tools.shell import jobstate, options, output, store, stream
+from torc_tools.shell import jobstate, options, output, progress, store, stream
 
 PROG = "torc-reset"
 COLUMNS = ("job_id", "job_name", "because", "previous_status", "status")
@@ -42,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     workflow_id = args.workflow_id or _workflow_of(args, names)
     db = fold.opened(options.store_path(args), workflow_id, copy=args.dry_run, writes=True)
     chosen = _chosen(db, args) if _choosing(args) else names
-    done, refused = flow.reset(db, chosen, force=args.force, dry_run=args.dry_run, show=_show)
+    with progress.during("resetting jobs"):
+        done, refused = flow.reset(db, chosen, force=args.force, dry_run=args.dry_run, show=_show)
     for line in refused:
         _show(line)
     passed = [record for record in found if not resetting.is_naming(record) or _tried(record, args)]

@@ -10,7 +10,7 @@ from torc_tools.core.plan import Plan
 from torc_tools.core.problems import Path, Problem, Problems, shown
 from torc_tools.exits import Failure
 from torc_tools.records import Record
-from torc_tools.shell import insert, journal, specfile, store, stream
+from torc_tools.shell import insert, journal, progress, specfile, store, stream
 from torc_tools.texts import visible
 
 
@@ -19,7 +19,8 @@ def plan_file(file: str, *, max_jobs: int = planning.MAX_JOBS, monitoring: bool 
 
     Raises Failure(66) where it cannot be opened and Failure(65) with every problem, one a line.
     """
-    return _planned(specfile.load(file), max_jobs, monitoring)
+    with progress.during("reading the spec"):
+        return _planned(specfile.load(file), max_jobs, monitoring)
 
 
 def plan_spec(spec: Any, name: str, *, max_jobs: int = planning.MAX_JOBS, monitoring: bool = True) -> Plan:
@@ -33,7 +34,8 @@ def check_file(file: str, *, max_jobs: int, monitoring: bool) -> tuple[Plan, Rec
     Raises Failure(66) where it cannot be opened, and Failure(69) for KDL without its reader.
     """
     try:
-        spec = specfile.load(file)
+        with progress.during("reading the spec"):
+            spec = specfile.load(file)
     except Failure as failure:
         if failure.status != exits.DATA:
             raise
@@ -51,7 +53,7 @@ def save(db: sqlite3.Connection, plan: Plan, output_dir: str, submission_dir: st
     for folder in (output, submission):
         if any("\udc80" <= character <= "\udcff" for character in folder):
             raise Failure(exits.USAGE, f"the name of folder '{folder}' is not UTF-8")
-    with store.transaction(db):
+    with progress.during(f"storing {len(plan.names)} jobs"), store.transaction(db):
         return insert.workflow(db, plan, output, submission, journal.who())
 
 

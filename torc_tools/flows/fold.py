@@ -11,9 +11,10 @@ from torc_tools.core import transitions
 from torc_tools.core.ledger import Ledger
 from torc_tools.flows import spawning
 from torc_tools.records import Record
-from torc_tools.shell import eventlog, folding, queries, store, stream
+from torc_tools.shell import eventlog, folding, progress, queries, store, stream
 
 BATCH = 20_000  # results held in memory before they are written
+TOLD = 1000  # lines between two signs of life
 
 
 def opened(
@@ -76,7 +77,9 @@ def take_in(db: sqlite3.Connection, workflow: Record) -> int:
         return 0
     ledger = Ledger(folding.lives(db, workflow_id))
     spawns = spawning.Spawns(db, workflow, ledger.lives)
-    count = sum(_fold_file(db, workflow, (ledger, spawns), file) for file in files)
+    with progress.during("taking in what the workers wrote") as step:
+        step.total = eventlog.size(files) if step.is_shown else None
+        count = sum(_fold_file(db, workflow, (ledger, spawns, step), file) for file in files)
     folding.save_moves(db, ledger.moves)
     folding.save_actions(db, workflow_id, ledger.actions)
     if ledger.moves:
@@ -93,14 +96,19 @@ def _fold_one(db: sqlite3.Connection, workflow: Record) -> int:
 
 
 def _fold_file(
-    db: sqlite3.Connection, workflow: Record, into: tuple[Ledger, spawning.Spawns], news: tuple[str, str, int]
+    db: sqlite3.Connection,
+    workflow: Record,
+    into: tuple[Ledger, spawning.Spawns, progress.Step],
+    news: tuple[str, str, int],
 ) -> int:
     """Fold one event file from its offset on; give how many lines it had."""
-    (ledger, spawns), (worker, path, offset) = into, news
-    count = 0
+    (ledger, spawns, step), (worker, path, offset) = into, news
+    count, before = 0, step.done - offset
     with contextlib.suppress(FileNotFoundError):
         for event, after in eventlog.read(path, offset, workflow["token"]):
             count, offset = count + 1, after
+            if count % TOLD == 0:
+                step.done = before + offset
             if event is None:
                 ledger.rejected += 1
             else:
@@ -108,6 +116,7 @@ def _fold_file(
             if len(ledger.results) >= BATCH:
                 _flush(db, workflow, ledger)
     _flush(db, workflow, ledger)
+    step.done = before + offset
     if count:
         folding.save_workers(db, workflow["workflow_id"], ledger.workers, {worker: offset})
     return count

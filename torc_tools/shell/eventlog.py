@@ -1,8 +1,9 @@
 """Event files as the store's side reads them: new full lines by byte offset; a torn last line waits for its rest."""
 
+import contextlib
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import orjson
 
@@ -32,6 +33,15 @@ def news(db: sqlite3.Connection, workflow: Record) -> list[tuple[str, str, int]]
         for name, size in sorted(sizes.items())
         if size > known.get(name, 0)
     ]
+
+
+def size(files: Iterable[tuple[str, str, int]]) -> int:
+    """Give how many bytes `news` has found."""
+    total = 0
+    for _, path, offset in files:
+        with contextlib.suppress(OSError):
+            total += max(0, os.stat(path).st_size - offset)
+    return total
 
 
 def first(workflow: Record, worker: str) -> Record:

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import IO
 
-from torc_tools.shell import stream, table, waking
+from torc_tools.shell import progress, stream, table, waking
 
 _WIPE, _UP = "\x1b[2K", "\x1b[A"  # row by row: tmux keeps a copy of a whole screen that is wiped at once
 _SPARE = 3  # columns at the end of the last line for an echoed ^C
@@ -90,7 +90,7 @@ class Pane:
 def shown(to: IO[str], draw: Draw) -> Iterator[Pane]:
     """Keep the lines that `draw` gives on the terminal `to` while the block runs, and everything said above them."""
     pane = Pane(to, draw)
-    with waking.catching((signal.SIGCONT,), lambda *_: pane.forget()), stream.above(pane.above):
+    with waking.catching((signal.SIGCONT,), lambda *_: pane.forget()), stream.above(pane.above), progress.only():
         try:
             yield pane
         finally:
