@@ -4,7 +4,6 @@ import contextlib
 import math
 import os
 import select
-import shlex
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
-from torc_tools.shell import liveness
+from torc_tools.shell import liveness, programs
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,23 +24,8 @@ _CHUNK = 1 << 16
 
 
 def words(command: str) -> list[str]:
-    """Split a hook command as a shell would, without one; a program of this directory needs no './'.
-
-    Raises Failure(2) for bad quoting and for nothing, Failure(66) where there is no such program.
-    """
-    import shutil
-
-    try:
-        split = shlex.split(command)
-    except ValueError:
-        raise Failure(exits.USAGE, f"Invalid quoting in recovery hook command: {command}") from None
-    if not split:
-        raise Failure(exits.USAGE, "Recovery hook command is empty")
-    if "/" not in split[0] and os.path.isfile(split[0]):
-        split[0] = f"./{split[0]}"
-    if shutil.which(split[0]) is None:
-        raise Failure(exits.NO_INPUT, f"cannot run recovery hook '{split[0]}': no such program")
-    return split
+    """Split a hook command as `programs.words` does, with its Failures."""
+    return programs.words(command, "recovery hook")
 
 
 class Hook(NamedTuple):
