@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
     folds = made.add_mutually_exclusive_group()
     folds.add_argument("--group", action="store_true", help="one line for all failures that look the same")
     folds.add_argument("--by-rule", action="store_true", help="one line for each rule: which failures it matches")
-    rulebook.add_option(made)
+    options.add_rules(made)
     options.add_source(made)
     return made
 

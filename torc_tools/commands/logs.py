@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-w", "--workflow-id", metavar="ID", type=options.identifier, help="only logs of this workflow")
     made.add_argument("--errors-only", action="store_true", help="leave warnings out")
     made.add_argument("--into", metavar="FOLDER", help="where the bundle goes (default: the current folder)")
-    rulebook.add_option(made)
+    options.add_rules(made)
     options.add_limit(made)
     options.add_source(made)
     return made

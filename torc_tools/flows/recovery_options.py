@@ -6,7 +6,7 @@ import os
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
-from torc_tools.flows import recovery_limits, recovery_steps, rulebook
+from torc_tools.flows import recovery_limits, recovery_steps
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.shell import options
 
@@ -24,7 +24,7 @@ def add(made: argparse.ArgumentParser, runtime_milli: int) -> None:
     made.add_argument("--max-memory", metavar="SIZE", type=options.memory, help="grow no request past this")
     made.add_argument("--max-runtime", metavar="DURATION", type=options.duration, help="grow no request past this")
     made.add_argument("--retry-unknown", action="store_true", help="run jobs again whose failure has no known cause")
-    rulebook.add_option(made)
+    options.add_rules(made)
     made.add_argument("--recovery-hook", metavar="CMD", help="run CMD first where failures have no known cause")
     made.add_argument("--recovery-hook-json", metavar="CMD", help="ask CMD what to do about them: torc-hooks(7)")
     made.add_argument(
@@ -74,7 +74,10 @@ def request(args: argparse.Namespace) -> Request:
 
     Raises Failure(66) or Failure(65) for bad rules: now, and not at the first failure in the night.
     """
-    rulebook.own(args.rules)
+    if args.rules or os.environ.get("TORC_RULES"):
+        from torc_tools.flows import rulebook  # most have none
+
+        rulebook.own(args.rules)
     limits = [f"--max-parallel-jobs={args.max_parallel_jobs}"] if args.max_parallel_jobs else []
     plan = list(limits)
     if args.walltime:

@@ -1,6 +1,5 @@
 """The rules that are in force: the files that a user names, and the file that comes with these commands."""
 
-import argparse
 import contextlib
 import os
 import re
@@ -18,13 +17,6 @@ from torc_tools.shell import regexes, stream
 from torc_tools.texts import visible
 
 BUILTIN = os.path.join(os.path.dirname(torc_tools.__file__), "rules", "builtin.yaml")
-
-
-def add_option(made: argparse.ArgumentParser) -> None:
-    """Add --rules FILE."""
-    made.add_argument(
-        "--rules", metavar="FILE", action="append", default=[], help="rules for unknown failures; may be given again"
-    )
 
 
 def files(named: Sequence[str]) -> list[str]:

@@ -72,6 +72,13 @@ def add_workflow(made: argparse.ArgumentParser, nargs: str | None = None) -> Non
     made.add_argument("workflow_id", metavar="WORKFLOW", type=identifier, nargs=nargs, help="workflow id")
 
 
+def add_rules(made: argparse.ArgumentParser) -> None:
+    """Add --rules FILE."""
+    made.add_argument(
+        "--rules", metavar="FILE", action="append", default=[], help="rules for unknown failures; may be given again"
+    )
+
+
 def add_input(made: argparse.ArgumentParser) -> None:
     """Add the operand FILE of filters and sinks."""
     made.add_argument("file", metavar="FILE", nargs="?", help="records as JSON Lines (default, or -: standard input)")
