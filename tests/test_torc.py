@@ -227,7 +227,10 @@ def test_options_of_a_row_are_known_to_its_command() -> None:
         ("jobs lst 1", "torc: unknown command 'jobs lst': did you mean 'jobs list'"),
         ("recoverr 1", "torc: unknown command 'recoverr': did you mean 'recover'?"),
         ("summary 1", "torc: unknown command 'summary': did you mean 'reports summary'"),
-        ("jobs", "torc: 'jobs' needs another word: list, get, logs, running, update, reset-status"),
+        (
+            "jobs",
+            "torc: 'jobs' needs another word: list, list-resource-requirements, get, logs, running, update,",
+        ),
         ("zzzzzz", "torc: unknown command 'zzzzzz' (torc --help lists them)"),
         ("-f xml jobs list 1", "torc: format must be one of table, json, csv: 'xml'"),
         ("jobs list 1 -f", "torc: -f needs a value"),
@@ -421,7 +424,7 @@ def test_any_line_is_read_or_refused(argv: list[str]) -> None:
     def read() -> front.Asked | Failure:
         before, rest = front.split(argv)
         row, count = front.find(front_table.ROWS, rest)
-        return front.ask(row, before, rest[count:]) if row else front.unknown(front_table.ROWS, rest)
+        return front.ask(row, before, rest[count:]) if row else front.unknown(front_table.ROWS, rest, {})
 
     found = read_or_refused(read)
     if isinstance(found, Failure):
@@ -458,7 +461,7 @@ def test_a_reader_that_goes_away_is_141(work_dir: Path, store_file: Path) -> Non
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-SEEDS = [  # the command lines of torc's guides to recovery and to resource monitoring, with ids and files put in
+GUIDES = [  # the command lines of torc's guides to recovery and to resource monitoring, with ids and files put in
     "recover 42 --dry-run",
     "recover 42",
     "recover 42 --memory-multiplier 1.5 --runtime-multiplier 1.4 --retry-unknown --recovery-hook fix.sh --dry-run",
@@ -493,7 +496,7 @@ SEEDS = [  # the command lines of torc's guides to recovery and to resource moni
 ]
 
 
-@pytest.mark.parametrize("line", SEEDS)
+@pytest.mark.parametrize("line", GUIDES)
 def test_command_lines_of_the_guides_are_understood(line: str) -> None:
     before, rest = front.split(line.split())
     row, count = front.find(front_table.ROWS, rest)
@@ -514,7 +517,7 @@ def hooked(torc: Torc, place: Path, path: str, *more: str) -> "subprocess.Comple
     return torc("torc-recover", 1, "--recovery-hook", hook, "--no-run", *more, env={"PATH": path})
 
 
-def test_the_seeds_hook_byte_for_byte(torc: Torc, store_file: Path, work_dir: Path) -> None:
+def test_the_hook_of_torcs_guide_byte_for_byte(torc: Torc, store_file: Path, work_dir: Path) -> None:
     """It lists the failed jobs, asks for each one's requirements, and gives these sixteen nodes."""
     tools = work_dir / "tools"
     tools.mkdir()
