@@ -5,16 +5,7 @@ import contextlib
 from collections.abc import Sequence
 
 from torc_tools.core import pace
-from torc_tools.flows import (
-    recovery_hooks,
-    recovery_options,
-    recovery_steps,
-    watch_metrics,
-    watch_notices,
-    watch_pane,
-    watcher,
-    watching,
-)
+from torc_tools.flows import recovery_hooks, recovery_options, recovery_steps, watcher
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.shell import layout, lease, options, stream, waking, watchlog
 
@@ -46,6 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         from torc_tools.flows import recovery_once
 
         return recovery_once.show(recovery_options.shown(args), restart=True)
+    from torc_tools.flows import watching
+
     request = recovery_options.request(args)
     seen = recovery_steps.look(request)
     request, workflow = recovery_options.placed(request, args, seen.engine), seen.workflow
@@ -63,6 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _watch(
     args: argparse.Namespace, request: Request, held: lease.Lease, log: watchlog.WatchLog, stack: contextlib.ExitStack
 ) -> watcher.Watch:
+    from torc_tools.flows import watch_metrics, watch_notices, watch_pane
+
     policy = _policy(args)
     notices = stack.enter_context(watch_notices.Notices(request, log, args.notify, args.max_retries))
     metrics = watch_metrics.Metrics(request, log, args.metrics, policy)

@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torc_tools.core import pace
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.flows.recovery_steps import Voice
-from torc_tools.flows.watch_metrics import Metrics
-from torc_tools.flows.watch_notices import Notices
-from torc_tools.flows.watch_pane import Showing
 from torc_tools.shell import lease, pipeline, waking, watchlog, watchstate
+
+if TYPE_CHECKING:
+    from torc_tools.flows.watch_metrics import Metrics
+    from torc_tools.flows.watch_notices import Notices
+    from torc_tools.flows.watch_pane import Showing
 
 ONCE = ("warned", "held", "nowhere")  # keys of the state: what was said, and is not said again while it holds
 
@@ -25,9 +27,9 @@ class Watch(NamedTuple):
     log: watchlog.WatchLog
     once: bool
     children: "list[pipeline.Child]"  # those that we started and that have not been seen to end
-    notices: Notices
-    metrics: Metrics
-    showing: Showing
+    notices: "Notices"
+    metrics: "Metrics"
+    showing: "Showing"
 
     @property
     def voice(self) -> Voice:
