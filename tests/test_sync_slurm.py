@@ -308,6 +308,26 @@ def test_a_job_that_ended_well_is_done_though_its_worker_died_unheard(
     assert execute(allocated, "SELECT exec_time_s FROM result WHERE job_id = 1") == [(10.0,)]
 
 
+@pytest.mark.parametrize("good", [True, False])
+def test_what_a_job_spawned_whose_worker_died_unheard_is_judged_as_ever(torc, work_dir, allocated, fake, good):
+    work(work_dir, started(1))
+    note = Path(endnotes.path(str(work_dir / "torc_output"), 1, (1, 1, 1)))
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text("end 0 \n")
+    note.with_suffix(".spawn").write_text('{"name": "new", "command": "true"' + "}" * good)
+    fake.says("squeue", squeue(waiting(7, "FAILED")))
+    fake.says("sacct", sacct(account("7", "FAILED", "0:9"), step(1, "COMPLETED")))
+    found = sync(torc)
+    status, code, told = ("completed", 0, "completed") if good else ("failed", 1, "failed")
+    assert [(each["job_id"], each["return_code"]) for each in found["corrected"]] == [(1, 0)] * good
+    assert [each["job_id"] for each in found["failed_job_details"]] == [1] * (not good)
+    assert result(allocated, 1)[:2] == (code, status)
+    assert result(allocated, 1)[2].get("reason") == (None if good else "spawn_refused")
+    assert execute(allocated, "SELECT count(*), min(status) FROM job WHERE name = 'new'")[0][0] == good
+    (verdicts,) = (work_dir / "torc_output" / "claims").glob("*/spawned.jobs")
+    assert [json.loads(line)["status"] for line in verdicts.read_text().splitlines()] == [told]
+
+
 def test_a_slurm_without_accounting_is_not_asked_for_ever(torc, work_dir, allocated, fake):
     work(work_dir, started(1), ended(1))
     fake.says("squeue", squeue(waiting(7, "COMPLETED")))
