@@ -358,3 +358,37 @@ def test_an_attempt_is_counted_over_all_runs(torc, store_file) -> None:
     assert (found["attempts"], found["same_failures"], found["cause"]) == (3, 1, "c")
     every = torc("torc-diagnose", "--all-runs", "-j", 4, "--query", "attempts", 1).stdout
     assert every.split() == [b"1", b"2", b"3"]
+
+
+def test_recover_tells_what_rules_know_of_the_unknown(torc, store_file) -> None:
+    facts = orjson.dumps({"log_tail": "ModuleNotFoundError: scipy"}).decode()
+    execute(store_file, f"UPDATE result SET facts = '{facts}' WHERE job_id = 4")
+    lines = said(torc("torc-recover", "--dry-run", 1))
+    at = lines.index("  1 job(s) with unknown failure cause (skipped, use --retry-unknown to include)")
+    assert lines[at + 1].startswith("    1: a Python module is missing: activate")
+    lines = said(torc("torc-recover", "--dry-run", "--retry-unknown", 1))
+    assert "  1 job(s) with unknown failure cause (would retry)" in lines
+    assert not any("Python module" in line for line in lines)
+
+
+def test_recover_calls_no_memory_what_was_none(torc, rules) -> None:
+    rules.write_text(RULE.replace("action: hold", "action: adjust\n  memory_factor: 4\n  runtime_factor: 2"))
+    lines = said(torc("torc-recover", "--dry-run", "--rules", rules, 1))
+    assert "  Job 4 (bug): the input is bad (rule 'bad-input'): memory 1g -> 4g, runtime PT1M -> PT2M" in lines
+
+
+def test_the_page_of_the_morning_knows_the_rules(torc, store_file) -> None:
+    facts = orjson.dumps({"log_tail": "ModuleNotFoundError: scipy"}).decode()
+    execute(store_file, f"UPDATE result SET facts = '{facts}' WHERE job_id = 4")
+    shown = torc("torc-report", "--html", "-", 1).stdout.decode()
+    assert "Missing module" in shown
+    assert "a Python module is missing" in shown.lower().replace("a python", "a Python")
+
+
+def test_a_user_who_wrote_the_rule_of_what_is_built_in_is_obeyed(torc, store_file) -> None:
+    """The rules of the user come first, however specific the others are."""
+    execute(store_file, "UPDATE result SET return_code = 127 WHERE job_id = 4")
+    Path("r.yaml").write_text("- {name: mine, match: {return_code: 1-255}, cause: late_mount, action: retry}\n")
+    found = diagnosed(torc, "--rules=r.yaml")[4]
+    assert [match["rule"] for match in found["matches"]] == ["mine", "code-127"]
+    assert (found["cause"], found["advised"]["action"]) == ("late_mount", "retry")

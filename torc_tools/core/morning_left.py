@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from torc_tools import states, units
-from torc_tools.core import morning_words, recovery_text, ways
+from torc_tools.core import morning_words, recovery_text, unknowns, ways
 from torc_tools.core.morning import Night, Verdict
 from torc_tools.core.morning_failures import said
 from torc_tools.exits import Failure
@@ -75,7 +75,7 @@ def _reason(plans: Sequence[Record]) -> str:
     """Say why jobs are left."""
     first = plans[0]
     if first["action"] == "hold":
-        return UNKNOWN if first["reason"] == "unknown failure cause" else str(first["reason"])
+        return UNKNOWN if first["reason"] == unknowns.BEGINS else unknowns.detail(first) or str(first["reason"])
     if first["action"] == "retry":
         return f"not recovered yet; {first['reason']}"
     they = "it" if len(plans) == 1 else "they"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torc_tools import units
-from torc_tools.core import holds, ways
+from torc_tools.core import holds, unknowns, ways
 from torc_tools.records import Record
 
 GIVES = "adjust", "retry"  # the actions that make a job run again
@@ -124,6 +124,7 @@ def proposals(adjustments: Sequence[Record], *, dry_run: bool) -> list[str]:
     ):
         if number:
             lines.append(f"  {number} job(s) with unknown failure cause ({what})")
+    lines += unknowns.told(adjustments)
     if counts.hooked:
         lines.append(f"  {counts.hooked} job(s) as the recovery hook answered")
     return lines
@@ -144,7 +145,7 @@ def _texts(adjustment: Record) -> list[str]:
         return [f"failed for good: {adjustment.get('reason') or 'named by hand'}"]
     if action not in GIVES:
         return [] if is_unknown(adjustment) else [_held(adjustment)]
-    if is_hooked(adjustment):
+    if is_hooked(adjustment) or (_is_ruled(adjustment) and adjustment.get("action", "adjust") == "adjust"):
         return [_answered(adjustment)]
     texts = []
     for key, word, what in (("memory", "OOM", "memory"), ("runtime", "Timeout", "runtime")):
@@ -156,8 +157,14 @@ def _texts(adjustment: Record) -> list[str]:
     return texts
 
 
+def _is_ruled(adjustment: Record) -> bool:
+    """Say whether a rule made a job grow that lacked neither memory nor time."""
+    because = adjustment.get("because")
+    return isinstance(because, Mapping) and bool(because.get("rule")) and cause(adjustment) not in ("oom", "timeout")
+
+
 def _answered(adjustment: Record) -> str:
-    """Say what a hook answered for a job: 'its reason: memory 8g -> 12g'."""
+    """Say what a hook answered for a job, or a rule: 'its reason: memory 8g -> 12g'."""
     keys = [key for key in ("memory", "runtime", "cpus") if adjustment.get(f"new_{key}") is not None]
     news = [f"{key} {adjustment.get(f'original_{key}') or 'none'} -> {adjustment[f'new_{key}']}" for key in keys]
     return f"{adjustment.get('reason')}: {', '.join(news) or 'retrying as it is'}"

@@ -12,9 +12,9 @@ from typing import Any
 import orjson
 
 from torc_tools import exits
-from torc_tools.core import diagnosis, heuristics, morning_data, morning_page, morning_words
+from torc_tools.core import heuristics, morning_data, morning_page, morning_words
 from torc_tools.core.morning import Attempt, Facts, Job, Night, Verdict
-from torc_tools.flows import summing
+from torc_tools.flows import judging, rulebook, summing
 from torc_tools.records import Record
 from torc_tools.shell import allocations, failures, page, queries, stream
 from torc_tools.shell import morning as rows
@@ -51,8 +51,9 @@ def facts(db: sqlite3.Connection, workflow_id: int, options: str = "") -> Facts:
     """Collect what the page tells. Raises Failure(66) where there is no such workflow."""
     workflow = queries.workflow(db, workflow_id)
     verdicts: dict[tuple[int, int, int], Verdict] = {}
+    judge = judging.Judge(rulebook.own([]), workflow["output_dir"])
     for result, now in failures.failed(db, workflow_id, all_runs=True):
-        found = diagnosis.diagnose(result, now)
+        found = judge.diagnose(result, now)
         verdicts[(found["job_id"], found["run_id"], found["attempt_id"])] = _verdict(found)
     policy = heuristics.Policy()
     return Facts(
@@ -62,7 +63,7 @@ def facts(db: sqlite3.Connection, workflow_id: int, options: str = "") -> Facts:
         [Attempt._make(row) for row in rows.attempts(db, workflow_id)],
         rows.requirements(db, workflow_id),
         verdicts,
-        [heuristics.adjust(diagnosis.diagnose(*each), policy) for each in failures.failed(db, workflow_id)],
+        [heuristics.adjust(judge.diagnose(*each), policy) for each in failures.failed(db, workflow_id)],
         rows.watched(db, workflow_id),
         rows.changes(db, workflow_id),
         rows.edges(db, workflow_id),
