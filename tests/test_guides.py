@@ -1,4 +1,4 @@
-"""The guides, torc-recovery(7) and torc-monitoring(7), and the tour: all that they tell a reader to type is typed here.
+"""The guides torc-recovery(7), torc-monitoring(7), torc-spawn(7), and the tour: what they tell a reader to type is typed.
 
 Each section (.Sh) has a folder of its own: torc.db with workflow 42, whose first run is over (tests/prepared.py), and a
 cluster of one machine. In it, in order:
@@ -28,7 +28,7 @@ from prepared import execute, prepare
 from torc_tools.core import front, front_table
 from torc_tools.shell import manual
 
-GUIDES = ("torc-recovery", "torc-monitoring", "torc-tools")
+GUIDES = ("torc-recovery", "torc-monitoring", "torc-spawn", "torc-tools")
 PAGES = {name: manpages.FOLDER / "man7" / f"{name}.7" for name in GUIDES}
 SECTIONS = [
     (name, title)
