@@ -1,4 +1,4 @@
-"""The guides torc-recovery(7), torc-monitoring(7), torc-spawn(7), and the tour: what they tell a reader to type is typed.
+"""The guides (recovery, monitoring, spawn) and the tour, in section 7: all that they tell a reader to type is typed.
 
 Each section (.Sh) has a folder of its own: torc.db with workflow 42, whose first run is over (tests/prepared.py), and a
 cluster of one machine. In it, in order:
