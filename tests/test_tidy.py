@@ -11,7 +11,7 @@ import sources
 FUNCTION, MAIN, MODULE = 40, 25, 300  # code lines: no blank line, no comment line, no docstring
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 TEXTS = (".py", ".md", ".toml", ".json", ".1", ".5", ".7")
-WRITERS = {f"torc_tools/shell/{name}.py" for name in ("stream", "output", "progress")}
+WRITERS = {f"torc_tools/shell/{name}.py" for name in ("stream", "output", "progress", "prompts")}
 
 
 def code_lines(lines: list[str], first: int, last: int) -> int:
