@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import orjson
 import pytest
@@ -11,6 +13,10 @@ import street
 import waiting
 from conftest import Torc, command, said, script
 from prepared import GIB, execute
+
+from torc_tools.core import pace, recovery_text
+from torc_tools.flows import watching
+from torc_tools.flows.recovery_stages import Request
 
 HOOK = ("--recovery-hook-json", "./hook")
 RECOVER = ("torc-recover", "--no-run", *HOOK)
@@ -177,3 +183,20 @@ def test_a_watch_asks_as_well_and_ends_where_the_hook_fails(torc: Torc, failed: 
     done = torc("torc-watch", "-r", "-m", 1, *HOOK, 1)
     assert "  Job 4 (bug): it asks for more: memory 1g -> 2g" in said(done)
     assert sizes()["bug"] == 2 * GIB
+
+
+def test_while_accounting_is_awaited_a_hook_is_asked_once_about_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slurm may still say why jobs failed, so that a watch looks again; whoever was asked need not be asked again."""
+    monkeypatch.setattr(watching, "keep", lambda *_: None)
+    policy = pace.Policy(poll_s=1.0)
+    watcher: Any = SimpleNamespace(log=SimpleNamespace(say=lambda _: None), policy=policy)
+    request = Request(1, "torc.db", hook_json="./hook")
+    state: dict[str, Any] = {}
+    asked = []
+    for progress in ("a", "a", "a", "b", "b"):
+        seen = pace.Seen(0.0, {}, capacity=False, progress=progress, unheard=True)
+        asked.append(watching._asking(request, state, seen).hook_json)
+        watching._nothing(watcher, state, recovery_text.plan([]), seen)
+    assert asked == ["./hook", None, None, "./hook", None]
+    assert watching._asking(request, state, seen).hook_json is None
+    assert watching._asking(request, state, seen).hook_json == "./hook"  # by the next watch, whoever starts it

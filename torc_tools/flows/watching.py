@@ -17,6 +17,7 @@ from torc_tools.flows import (
     watch_end,
     watch_look,
 )
+from torc_tools.flows.recovery_stages import Request
 from torc_tools.flows.watch_look import View
 from torc_tools.flows.watcher import Ended, Pause, Watch, keep, load, memory_of
 from torc_tools.shell import lease, liveness, pipeline, waking
@@ -223,7 +224,7 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
         say_all(say, recovery_text.failures(seen.counts))
     say_all(say, ["", recovery_text.attempt(step.attempt, watcher.policy.max_retries), ""])
     request = recovery_limits.capped(request)
-    raw = recovery_hooks.planned(request, watcher.voice)
+    raw = recovery_hooks.planned(_asking(request, state, seen), watcher.voice)
     found = recovery_steps.adjustments(raw)
     counts = recovery_text.plan(found)
     state["capped"] = recovery_text.capped(found)  # for torc-report --html
@@ -251,10 +252,16 @@ def _recover(watcher: Watch, state: dict[str, Any], step: pace.Recover, view: Vi
     return pause
 
 
+def _asking(request: Request, state: dict[str, Any], seen: pace.Seen) -> Request:
+    """Give the request for a plan: while accounting is awaited a hook is asked once about the same failures."""
+    return request._replace(hook_json=None) if state.pop("asked", None) == seen.progress else request
+
+
 def _nothing(watcher: Watch, state: dict[str, Any], counts: recovery_text.Plan, seen: pace.Seen) -> Pause | Ended:
     """End where no failed job can be recovered; while accounting may still say why they failed, look again first."""
     if seen.unheard and seen.rested_s < LATE_S:
         watcher.log.say("Slurm's accounting has not told all yet: looking again at the next poll")
+        state["asked"] = seen.progress
         keep(watcher, state)
         return Pause(watcher.policy.poll_s)
     workflow_id = watcher.request.workflow_id
