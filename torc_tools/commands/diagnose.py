@@ -10,7 +10,7 @@ from torc_tools.core.rules import Rule
 from torc_tools.exits import Failure
 from torc_tools.flows import fold, judging, looking, rulebook
 from torc_tools.records import Record
-from torc_tools.shell import failures, options, output, queries, stream
+from torc_tools.shell import failures, options, output, stream
 
 PROG = "torc-diagnose"
 COLUMNS = ("job_id", "job_name", "status", "return_code", "cause", "certainty", "peak_memory_bytes", "exec_time_s")
@@ -89,7 +89,7 @@ def _text(value: Any, write: Callable[[Any], str]) -> Any:
 def _stored(args: argparse.Namespace, own: Sequence[Rule], workflow_id: int) -> Iterator[Record]:
     db = fold.opened(options.store_path(args), workflow_id, read_only=args.read_only)
     found = failures.failed(db, workflow_id, args.job_ids, all_runs=args.all_runs)
-    judge = judging.Judge(own, queries.workflow(db, workflow_id)["output_dir"])
+    judge = judging.of_workflow(db, workflow_id, own)
     return (judge.diagnose(result, now) for result, now in found)
 
 

@@ -56,6 +56,15 @@ def decided(diagnosis: Record, hits: Sequence[Hit], matches: list[Record]) -> Re
     return found
 
 
+def unlinked(diagnosis: Record, path: str, maker_id: int, maker_name: str) -> Record:
+    """Give a diagnosis that knows which job makes the file that was missing, and that this one does not wait for it."""
+    fact = f"'{path}' is an output of job {maker_id} ({maker_name}), which this job does not wait for"
+    advised = diagnosis["advised"]
+    if advised["builtin"]:
+        advised = {**advised, "advice": f"{fact}: name it under input_files"}
+    return {**diagnosis, "evidence": [*diagnosis["evidence"], {"source": "spec", "fact": fact}], "advised": advised}
+
+
 def _advice(rule: Rule, cause: str) -> Record:
     by_cause = "adjust" if cause in ("oom", "timeout") else "retry" if cause in AGAIN else "hold"
     return {

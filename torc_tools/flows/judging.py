@@ -4,6 +4,7 @@ Users' rules look at the ends of an attempt's log files; where these are gone, a
 the end that the record keeps. A log file is opened for no other failure, and read to count lines only for a match.
 """
 
+import sqlite3
 from collections.abc import Callable, Sequence
 
 from torc_tools.core import diagnosis, rules, ruling
@@ -11,7 +12,8 @@ from torc_tools.core.rules import Facts, Hit, Index, Rule, Text
 from torc_tools.core.slurmvalues import bare
 from torc_tools.flows import rulebook
 from torc_tools.records import Record
-from torc_tools.shell import layout, logends
+from torc_tools.shell import layout, logends, queries
+from torc_tools.shell.makers import Makers
 
 MOST_MATCHES = 20  # that are kept of one failure
 LOCATED = 1000  # log files that are opened only to say on which line a built-in rule matched
@@ -20,8 +22,12 @@ LOCATED = 1000  # log files that are opened only to say on which line a built-in
 class Judge:
     """Diagnoses failures one after another."""
 
-    def __init__(self, own: Sequence[Rule] = (), output_dir: str | None = None) -> None:
-        """Take the user's rules, in their order, and the folder with the logs; None where only records are at hand."""
+    def __init__(self, own: Sequence[Rule] = (), output_dir: str | None = None, makers: Makers | None = None) -> None:
+        """Take the user's rules, in their order, the folder with the logs, and who makes which file.
+
+        The last two are None where only records are at hand.
+        """
+        self._makers = makers
         self._own = own
         self._builtin: Index | None = None
         self._output_dir = output_dir
@@ -44,7 +50,16 @@ class Judge:
         if not hits:
             return found
         hits = hits[:MOST_MATCHES]
-        return ruling.decided(found, hits, [self._match(found, hit) for hit in hits])
+        found = ruling.decided(found, hits, [self._match(found, hit) for hit in hits])
+        return self._with_maker(found) if found["cause"] == "missing_file" and self._makers else found
+
+    def _with_maker(self, found: Record) -> Record:
+        """Say which job makes the file that was missing, where the spec lacks the edge between the two."""
+        for match in found["matches"]:
+            maker = self._makers.of_line(found["job_id"], match["text"] or "") if self._makers else None
+            if maker is not None:
+                return ruling.unlinked(found, *maker)
+        return found
 
     def failed(self, result: Record) -> list[Record]:
         """Give the diagnosis of a result as a list: empty for an attempt that did not fail."""
@@ -88,6 +103,12 @@ class Judge:
             return None
         ends = (logends.ending_with(path, text.text) for path in self._paths(found)[:2])
         return next((end for end in ends if end is not None), None)
+
+
+def of_workflow(db: sqlite3.Connection, workflow_id: int, own: Sequence[Rule]) -> Judge:
+    """Make the judge of a workflow. Raises Failure(66) where there is none."""
+    workflow = queries.workflow(db, workflow_id)
+    return Judge(own, workflow["output_dir"], Makers(db, workflow_id, workflow["submission_dir"]))
 
 
 def _tail(result: Record) -> list[Text]:

@@ -51,7 +51,7 @@ def facts(db: sqlite3.Connection, workflow_id: int, options: str = "") -> Facts:
     """Collect what the page tells. Raises Failure(66) where there is no such workflow."""
     workflow = queries.workflow(db, workflow_id)
     verdicts: dict[tuple[int, int, int], Verdict] = {}
-    judge = judging.Judge(rulebook.own([]), workflow["output_dir"])
+    judge = judging.of_workflow(db, workflow_id, rulebook.own([]))
     for result, now in failures.failed(db, workflow_id, all_runs=True):
         found = judge.diagnose(result, now)
         verdicts[(found["job_id"], found["run_id"], found["attempt_id"])] = _verdict(found)
