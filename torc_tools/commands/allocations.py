@@ -10,7 +10,7 @@ from torc_tools.records import Record
 from torc_tools.shell import allocations, options, output, queries, stream
 
 PROG = "torc-allocations"
-COLUMNS = ("allocation_id", "kind", "status", "slurm_job_id", "slurm_state", "nodes", "jobs", "walltime", "created")
+COLUMNS = ("id", "kind", "status", "slurm_job", "state", "nodes", "jobs", "walltime", "created")
 STEPS = ("slurm_job_id", "job_step", "name", "state", "exit_code", "elapsed", "max_rss", "node_list")
 USAGE = ("total_slurm_jobs", "total_nodes", "total_node_time", "total_cpu_time")
 
@@ -73,9 +73,12 @@ def _asked(db: sqlite3.Connection, args: argparse.Namespace) -> list[Record]:
 
 def _for_people(found: Iterable[Record]) -> Iterator[Record]:
     for record in found:
-        walltime = record["walltime_s"]
+        walltime, reason = record["walltime_s"], record["slurm_reason"]
         yield {
             **record,
+            "id": record["allocation_id"],
+            "slurm_job": record["slurm_job_id"],
+            "state": f"{record['slurm_state'] or ''} ({reason})".strip() if reason else record["slurm_state"],
             "jobs": record["job_count"],
             "walltime": None if walltime is None else units.format_duration(walltime),
             "created": looking.local_time(record["created_at"]),
