@@ -391,6 +391,19 @@ def test_failures_that_look_the_same_are_folded(store_file: Path) -> None:
     assert len(mcp_answers.short({"job_ids": [*range(500)]})["job_ids"]) == 100
 
 
+def test_a_torc_run_that_cannot_run_is_an_error(store_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mcp.mcp_changes.recovery_stages, "go_on", lambda _: [["torc-run", "--nosuch", "1"]])
+    assert ask("resubmit_workflow", workflow_id=1, job_ids=[4]).failure == (
+        "torc-run: error: unrecognized arguments: --nosuch: the jobs are reset and wait (exit status 2: usage)"
+    )
+
+
+def test_what_waits_to_be_classified_is_listed(store_file: Path) -> None:
+    execute(store_file, "UPDATE job SET status = 10 WHERE job_id = 4", "UPDATE result SET status = 10 WHERE job_id = 4")
+    found = given("list_failed_jobs", workflow_id=1)["failed_jobs"]
+    assert [(job["job_id"], job["status"]) for job in found][-1] == (4, "pending_failed")
+
+
 def test_one_change_at_a_time(store_file: Path) -> None:
     with mcp.mcp_changes._one_at_a_time:
         assert "another call changes a workflow now" in ask("resubmit_workflow", workflow_id=1).failure
@@ -416,6 +429,7 @@ def test_a_cancelled_call_leaves_no_child_and_the_server_goes_on(raw: Raw, store
     with locked(store_file):
         number = raw.call("get_workflow_status", workflow_id=1)
         child = working(raw)
+        assert len(raw.answer(raw.request("tools/list", {}))["result"]["tools"]) == 9  # others are served meanwhile
         raw.send({"method": "notifications/cancelled", "params": {"requestId": number}})
         child.wait(20)
         until(lambda: not children(raw), "the command to be gone")

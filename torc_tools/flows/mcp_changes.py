@@ -1,6 +1,7 @@
 """The tools of torc-mcp that change a workflow: each is the commands that a person would type."""
 
 import contextlib
+import os
 import threading
 from collections.abc import Iterator
 
@@ -106,10 +107,12 @@ def _start(request: Request) -> Record | None:
         return None
     (stage,) = recovery_stages.go_on(request)
     log = layout.watch_log(str(seen.workflow["output_dir"]), request.workflow_id)
+    before = os.stat(log).st_size if os.path.exists(log) else 0
     process = stoppable.start(stage, log)
     status = stoppable.soon_over(process, SOON_S)
     if status not in (None, exits.OK, exits.EMPTY):
-        raise Failure(status or exits.SOFTWARE, f"torc-run failed: its words are in '{log}'")
+        words = stoppable.last_line(log, before) or f"torc-run: failed, and said nothing in '{log}'"
+        raise Failure(status or exits.SOFTWARE, f"{words}: the jobs are reset and wait")
     return {"command": pipeline.text(stage), "pid": process.pid, "log": log, "exit_status": status}
 
 

@@ -35,7 +35,7 @@ class Task:
     """What one caller waits for: commands, one after the other. `stop` ends it from any thread, for good."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while the thread that it interrupts holds it
         self._process: subprocess.Popen[bytes] | None = None
         self._stopped = False
 
@@ -102,6 +102,17 @@ def start(stage: pipeline.Stage, log: str) -> "pipeline.Child":
     finally:
         os.close(number)
     return _started[-1]
+
+
+def last_line(log: str, offset: int) -> str:
+    """Give the last line that was written to a log after `offset`; empty where there is none."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(offset)
+            lines = file.read(1 << 16).decode(errors="replace").split("\n")
+    except OSError:
+        return ""
+    return next((line for line in reversed(lines) if line.strip()), "")
 
 
 def soon_over(process: "pipeline.Child", within_s: float) -> int | None:
