@@ -58,3 +58,5 @@ _NODES = "a result names its worker, no compute node: --where \"worker=='NAME'\"
 USER = {"-u": _ONE_STORE, "--user": _ONE_STORE}
 LIST = {**USER, "--archived-only": "nothing is archived here"}
 COMPUTE_NODE = {"--compute-node": _NODES}
+_ACTIONS = "actions run when their time comes; leave them out of the spec"
+ACTIONS = {"--suppress-actions": _ACTIONS}

@@ -107,7 +107,7 @@ ROWS = (
     # workflows
     Row("create", "create", flags=_CREATE, shape="created"),
     Row("run", "run", flags=_RUN, shape="status"),
-    Row("submit", "run", ("--slurm",), flags=_SUBMIT, shape="status"),
+    Row("submit", "run", ("--slurm",), flags=_SUBMIT, shape="status", refused=refused.ACTIONS),
     Row("submit-slurm", "run", ("--slurm",), flags=_SUBMIT, shape="status"),
     Row("exec", "run", flags={**_RUN, "--generate-plots": _IDLE_BARE}, shape="status"),
     Row("cancel", "cancel", shape="canceled", also=("allocations",), chooses="ask"),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 _TOKEN = re.compile(
-    r"""(?P<newline>\r\n|[\n\r\x0b\f\x85\u2028\u2029])
+    r"""[ \t]*(?:(?P<newline>\r\n|[\n\r\x0b\f\x85\u2028\u2029])
     |(?P<skip>[^\S\n\r\x0b\f\x85\u2028\u2029]+|\ufeff|//[^\n\r\x85\u2028\u2029]*)
     |(?P<comment>/\*)
     |(?P<slashdash>/-)
@@ -14,7 +14,7 @@ _TOKEN = re.compile(
         |r(?P<older>\#*)\".*?\"(?P=older)
         |\"{3}(?:[^"\\]|\\.|\"(?!\"\"))*\"{3}
         |"(?:[^"\\]|\\.)*")
-    |(?P<word>(?:(?!\#*"|r\#*"|/[/*-])[^\s{};"\\])+)""",
+    |(?P<word>(?:(?!\#*"|r\#*"|/[/*-])[^\s{};"\\])+))""",
     re.VERBOSE | re.DOTALL,
 )
 _COMMENT = re.compile(r"/\*|\*/")
@@ -68,16 +68,17 @@ class _Walk:
 
     def nodes(self) -> list[Place]:
         continued = False
-        for kind, start, _, line in _tokens(self._text):
-            if kind == "newline" and not continued:
-                self._close(start)
+        for kind, start, line in _tokens(self._text):
+            if kind == "newline":
+                if not continued:
+                    self._close(start)
             elif kind == "slashdash":
                 self._drops = True
             elif kind == "mark":
                 self._mark(self._text[start], start, line)
-            elif kind in ("word", "string"):
+            else:
                 self._value(start, line)
-            continued = (continued or self._text[start] == "\\") and kind in ("mark", "skip")
+            continued = kind == "mark" and self._text[start] == "\\"
         if self._around:
             raise Broken("a '{' has no '}'", self._found[self._around[-1][0]].line)
         self._close(len(self._text))
@@ -111,19 +112,22 @@ class _Walk:
             self._node = None
 
 
-def _tokens(text: str) -> Iterator[tuple[str, int, int, int]]:
-    """Give the kind, start, end and line of each token. Raises Broken."""
-    at, line = 0, 1
+def _tokens(text: str) -> Iterator[tuple[str, int, int]]:
+    """Give the kind, start and line of each token but comments. Raises Broken."""
+    at, line, match_at = 0, 1, _TOKEN.match
     while at < len(text):
-        match = _TOKEN.match(text, at)
+        match = match_at(text, at)
         if match is None:
-            what = "a string has no end" if text[at] in '"#r' else "not a name or a value"
+            what = "a string has no end" if text[at:].lstrip()[:1] in ('"', "#", "r") else "not a name or a value"
             raise Broken(what, line)
         kind, end = str(match.lastgroup), match.end()
+        start = match.start(kind)
         if kind == "comment":
-            kind, end = "skip", _behind_comment(text, at, line)
-        yield kind, at, end, line
-        line += text.count("\n", at, end)
+            end = _behind_comment(text, start, line)
+        elif kind != "skip":
+            yield kind, start, line
+        if kind not in ("word", "mark"):
+            line += text.count("\n", start, end)
         at = end
 
 
