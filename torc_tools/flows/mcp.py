@@ -56,6 +56,9 @@ def _checked(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     wrong = mcpserver.problem(mcp_tools.takes(mcp_tools.TOOLS[name]), arguments)
     if wrong:
         raise Failure(exits.USAGE, mcp_answers.wrong_argument(*wrong))
+    controls = [key for key, text in arguments.items() if isinstance(text, str) and not text.isprintable()]
+    if controls:
+        raise Failure(exits.USAGE, f"{controls[0]}: has control characters: '{arguments[controls[0]]}'")
     return dict(mcp_tools.whole(arguments))
 
 
