@@ -392,3 +392,14 @@ def test_a_user_who_wrote_the_rule_of_what_is_built_in_is_obeyed(torc, store_fil
     found = diagnosed(torc, "--rules=r.yaml")[4]
     assert [match["rule"] for match in found["matches"]] == ["mine", "code-127"]
     assert (found["cause"], found["advised"]["action"]) == ("late_mount", "retry")
+
+
+def test_people_see_the_groups_and_below_them_the_commands(torc, store_file) -> None:
+    done = torc("torc-diagnose", "--group", "-f", "table", 1)
+    assert done.stdout.decode().splitlines()[0].split() == "jobs cause code nodes job_id action line".split()
+    assert said(done) == [
+        "2 job(s) (oom, timeout): torc-recover 1",
+        "1 job(s) (unknown): torc-recover --retry-unknown 1",
+    ]
+    done = torc("torc-diagnose", "--group", "-f", "table", "--where", "cause == 'oom'", 1)
+    assert said(done) == ["1 job(s) (oom): torc-recover 1"]

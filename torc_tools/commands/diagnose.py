@@ -14,8 +14,8 @@ from torc_tools.shell import failures, options, output, stream
 
 PROG = "torc-diagnose"
 COLUMNS = ("job_id", "job_name", "status", "return_code", "cause", "certainty", "peak_memory_bytes", "exec_time_s")
-GROUPS = ("jobs", "cause", "code", "nodes", "job_id", "line", "command")
-RULES = ("rule", "rule_at", "shadow", "cause", "matched", "decided", "job_id", "text")
+GROUPS = ("jobs", "cause", "code", "nodes", "job_id", "action", "line")
+RULES = ("rule", "rule_at", "shadow", "matched", "decided", "job_id", "text")
 PEOPLES = ("job_id", "job_name", "code", "cause", "certainty", "time", "peak", "memory", "runtime")
 
 
@@ -54,8 +54,8 @@ def run() -> None:
 def _show(found: Iterable[Record], args: argparse.Namespace, own: Sequence[Rule]) -> int:
     people = looking.for_people(args)
     if args.group:
-        found = failure_groups.folded(found)
-        return output.emit(map(_group_for_people, found) if people else found, args, GROUPS)
+        folded = failure_groups.folded(found)
+        return _show_groups(list(folded), args) if people else output.emit(folded, args)
     if args.by_rule:
         return output.emit(rule_report.folded(found, own), args, RULES)
     if not people:
@@ -63,8 +63,16 @@ def _show(found: Iterable[Record], args: argparse.Namespace, own: Sequence[Rule]
     return output.emit(records.replace(found, "diagnosis", _for_people), args, PEOPLES)
 
 
+def _show_groups(found: Sequence[Record], args: argparse.Namespace) -> int:
+    """Write a table of groups, and below it, for people, the commands that handle them."""
+    status = output.emit(map(_group_for_people, found), args, GROUPS)
+    for line in failure_groups.commands(output.where(found, args.where)):
+        stream.say(line)
+    return status
+
+
 def _group_for_people(record: Record) -> Record:
-    """Add what a table shows: the span of time, and how many nodes."""
+    """Add what a table shows: how many jobs and nodes, the code."""
     if record["type"] != "failure_group":
         return record
     return {**record, "jobs": record["count"], "code": record["return_code"], "nodes": record["node_count"] or None}

@@ -45,6 +45,19 @@ def folded(records: Iterable[Record]) -> Iterator[Record]:
     yield from groups(kept)
 
 
+def commands(groups: Iterable[Record]) -> list[str]:
+    """Give a line for each command that handles groups: how many jobs, of which causes."""
+    found: dict[str, list[Record]] = {}
+    for group in groups:
+        if group["type"] == "failure_group" and group["command"] is not None:
+            found.setdefault(group["command"], []).append(group)
+    lines = []
+    for command, members in found.items():
+        causes = ", ".join(dict.fromkeys(str(each["cause"]) for each in members))
+        lines.append(f"{sum(each['count'] for each in members)} job(s) ({causes}): {command}")
+    return lines
+
+
 @functools.lru_cache(maxsize=4096)
 def normalised(line: str, job_name: str | None = None) -> str:
     """Give a line of a log without what differs from job to job: its name, numbers, paths, addresses, ids."""
