@@ -361,6 +361,18 @@ def test_a_late_end_a_second_line_and_a_changed_file_add_nothing(torc: Torc, wor
     assert ["changed since the job ended" in tails[0], "No such file" in tails[1]] == [True, True]
 
 
+def test_what_is_spawned_in_a_workflow_that_was_canceled_is_canceled(torc: Torc, work_dir: Path) -> None:
+    torc("torc-create", spec(work_dir, line("s")))
+    events(
+        {"type": "event", "event": "started", "at": 1.0, "workflow_id": 1, "job_id": 1, "run_id": 1, "attempt_id": 1}
+    )
+    torc("torc-cancel", 1)
+    events(ended(1, lines(line("w"), line("v", cancel_on_blocking_job_failure=False, depends_on=["w"]))))
+    torc("torc-status", 1)
+    assert statuses() == {"s": "completed", "w": "canceled", "v": "canceled"}
+    assert [job["status"] for job in verdicts()[0]["jobs"]] == ["canceled"] * 2
+
+
 def test_ten_thousand_lines_are_one_transaction(torc: Torc, work_dir: Path) -> None:
     torc("torc-create", spec(work_dir, line("s")))
     many = [line(f"w{n}", f"echo {n}", resource_requirements="small") for n in range(9_999)]

@@ -7,13 +7,13 @@ and gives ids. Until a verdict is told, the job that spawned is not over for any
 import contextlib
 import sqlite3
 import time
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any
 
 from torc_tools import states
 from torc_tools.core.ledger import Life
 from torc_tools.records import Record
-from torc_tools.shell import journal, manifest, spawnfile, stopping, store
+from torc_tools.shell import jobstate, journal, manifest, spawnfile, stopping, store
 from torc_tools.shell import spawning as rows
 from torc_tools.shell.spawning import Place, Spawner
 
@@ -95,26 +95,30 @@ class Spawns:
         depth = rows.generation(self._db, spawner.job_id) + 1
         mark = {"by": spawner.job_id, "generation": depth, "at": round(time.time(), 3)}
         marks = [{**mark, "digest": digest} for digest in found.digests]
-        added = rows.add(self._db, self._workflow, there, plan, marks)
+        new = self._new()
+        added = rows.add(self._db, new, there, plan, marks)
         names = plan.names[first:]
         there.digests.update(zip(names, found.digests, strict=True))
         there.ids["jobs"] += added
         there.names["jobs"] += names
         for what, links in (("files", plan.files), ("data", plan.data)):
-            new = enumerate(links["output"][first:], first)
-            there.outputs[what] += [(job, item) for job, items in new for item in items]
-        run_id = self._workflow["run_id"]
-        self._lives.update((job_id, (states.BLOCKED, run_id, 1)) for job_id in added)
-        self._journal(spawner, added, names)
+            written = enumerate(links["output"][first:], first)
+            there.outputs[what] += [(job, item) for job, items in written for item in items]
+        self._lives.update((job_id, (new["status"], new["run_id"], 1)) for job_id in added)
+        self._journal(spawner, new, zip(added, names, strict=True))
         return added
 
-    def _journal(self, spawner: Spawner, added: Sequence[int], names: Sequence[str]) -> None:
+    def _new(self) -> Record:
+        """Give what new jobs have in common: the run of now; in a workflow that is canceled, so are they."""
+        workflow_id = self._workflow["workflow_id"]
+        run_id, is_canceled = jobstate.run_of(self._db, workflow_id)
+        status = states.CANCELED if is_canceled else states.BLOCKED
+        return {"workflow_id": workflow_id, "run_id": run_id, "status": status}
+
+    def _journal(self, spawner: Spawner, new: Record, added: Iterable[tuple[int, str]]) -> None:
         why = {"spawned_by": spawner.job_id, "run_id": spawner.run_id, "attempt_id": spawner.attempt_id}
-        after = {"status": states.NAMES[states.BLOCKED], "run_id": self._workflow["run_id"], "attempt_id": 1}
-        changes = (
-            journal.Change("job", job_id, why, None, {"name": name, **after})
-            for job_id, name in zip(added, names, strict=True)
-        )
+        after = {"status": states.NAMES[new["status"]], "run_id": new["run_id"], "attempt_id": 1}
+        changes = (journal.Change("job", job_id, why, None, {"name": name, **after}) for job_id, name in added)
         journal.record(self._db, self._workflow["workflow_id"], COMMAND, changes)
 
 

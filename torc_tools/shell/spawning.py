@@ -6,7 +6,6 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
-from torc_tools import states
 from torc_tools.records import Record
 
 UNPLANNED = (  # of job j: a retry, or spawned since allocations were submitted
@@ -92,9 +91,9 @@ def generation(db: sqlite3.Connection, job_id: int) -> int:
 
 
 def add(
-    db: sqlite3.Connection, workflow: Record, there: Place, plan: Planned, marks: Sequence[Mapping[str, Any]]
+    db: sqlite3.Connection, new: Record, there: Place, plan: Planned, marks: Sequence[Mapping[str, Any]]
 ) -> list[int]:
-    """Store the new jobs of a plan, all blocked, each with its mark; give their ids."""
+    """Store the new jobs of a plan, each with its mark; give their ids. `new`: workflow_id, run_id, status of all."""
     old = there.ids["jobs"]
     (last,) = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'job'").fetchone()
     ids = [*old, *range(last + 1, last + 1 + len(marks))]
@@ -102,12 +101,12 @@ def add(
         "INSERT INTO job (job_id, workflow_id, name, command, invocation_script, status, run_id, priority,"
         " cancel_on_blocking_job_failure, resource_requirements_id, failure_handler_id, slurm_scheduler_id, config)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        _rows(workflow, there, plan, marks, ids),
+        _rows(new, there, plan, marks, ids),
     )
-    new = range(len(old), len(ids))
+    added = range(len(old), len(ids))
     db.executemany(
         "INSERT INTO job_depends_on (job_id, depends_on_job_id) VALUES (?, ?)",
-        ((ids[job], ids[parent]) for job in new for parent in sorted(plan.parents[job])),
+        ((ids[job], ids[parent]) for job in added for parent in sorted(plan.parents[job])),
     )
     for table, links, items in (
         ("file", plan.files, there.ids["files"]),
@@ -115,13 +114,13 @@ def add(
     ):
         db.executemany(
             f"INSERT INTO job_{table} (job_id, {table}_id, is_output) VALUES (?, ?, ?)",
-            ((ids[j], items[i], way == "output") for way in links for j in new for i in links[way][j]),
+            ((ids[j], items[i], way == "output") for way in links for j in added for i in links[way][j]),
         )
     return ids[len(old) :]
 
 
 def _rows(
-    workflow: Record, there: Place, plan: Planned, marks: Sequence[Mapping[str, Any]], ids: Sequence[int]
+    new: Record, there: Place, plan: Planned, marks: Sequence[Mapping[str, Any]], ids: Sequence[int]
 ) -> Iterator[tuple[Any, ...]]:
     kinds = ("requirements", "handlers", "schedulers")
     first = len(there.ids["jobs"])
@@ -130,12 +129,12 @@ def _rows(
         named = (plan.requirement[number], plan.handler[number], plan.scheduler[number])
         yield (
             ids[number],
-            workflow["workflow_id"],
+            new["workflow_id"],
             plan.names[number],
             plan.commands[number],
             plan.scripts[number],
-            states.BLOCKED,
-            workflow["run_id"],
+            new["status"],
+            new["run_id"],
             priority,
             cancels,
             *(None if index is None else there.ids[kind][index] for kind, index in zip(kinds, named, strict=True)),
