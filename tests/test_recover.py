@@ -281,9 +281,9 @@ def test_a_name_may_hold_what_other_languages_call_a_line_end(torc: Torc, work_d
 @pytest.mark.parametrize(
     ("text", "status", "words"),
     [
-        ('echo "{broken" >> "$1"', 65, "line 11: not JSON"),
-        ('echo "[1]" >> "$1"', 65, "line 11: not a record"),
-        ('sed -i \'s/"new_memory":"[0-9]*m"/"new_memory":"much"/\' "$1"', 65, "line 8: "),
+        ('echo "{broken" >> "$1"', 65, "line 12: not JSON"),
+        ('echo "[1]" >> "$1"', 65, "line 12: not a record"),
+        ('sed -i \'s/"new_memory":"[0-9]*m"/"new_memory":"much"/\' "$1"', 65, "line 9: "),
         ("exit 3", 1, "editor"),
     ],
 )
