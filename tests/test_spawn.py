@@ -214,10 +214,15 @@ def test_one_bad_line_refuses_all_and_fails_the_job(torc: Torc, work_dir: Path) 
     facts = json.loads(row[1])
     assert (row[0], facts["reason"]) == (1, "spawn_refused")
     assert "line 2: resource_requirements: unknown resource requirements 'nowhere'" in facts["log_tail"]
+    (summary,) = [each for each in map(json.loads, done.stdout.splitlines()) if each["type"] == "summary"]
+    words = "job 1: what it spawned was refused: torc-diagnose 1 tells why"
+    assert [(each["reason"], each["text"]) for each in summary["reasons"]] == [("spawn_refused", words)]
+    assert words.encode() in torc("torc-status", 1, "-f", "table").stdout
     (work_dir / "batch").write_bytes(lines(line("good", "touch good")))
     assert torc("torc-reset", "-w", 1, "--failed").returncode == 0
     assert torc("torc-run", 1).returncode == 0
     assert statuses() == {"seed": "completed", "after": "completed", "good": "completed"}
+    assert b"refused" not in torc("torc-status", 1).stdout
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ class Facts(NamedTuple):
     lost: ids of jobs whose worker is known to be dead. planned: how many allocations were never sent to Slurm.
     is_slurm: it runs in Slurm's allocations, not on machines. is_new: nothing of it has run or was submitted yet.
     unfit: job id to why no allocation that Slurm could give takes the job, and what would fit.
+    refused: ids of jobs that failed because what they spawned was refused.
     """
 
     workflow_id: int
@@ -46,6 +47,7 @@ class Facts(NamedTuple):
     is_slurm: bool = False
     is_new: bool = False
     unfit: Mapping[int, str] = _NONE
+    refused: Sequence[int] = ()
 
 
 def outcome(counts: Mapping[str, int]) -> dict[str, bool]:
@@ -65,7 +67,10 @@ def word(summary: Record) -> str:
 
 
 def reasons(facts: Facts) -> list[Record]:
-    """Give, for the jobs that have not ended and do not run, why not: one entry a reason, in order of first job."""
+    """Give, for the jobs that have not ended and do not run, why not: one entry a reason, in order of first job.
+
+    Before them those that ended well and failed: the jobs that they spawned are missing.
+    """
     found: dict[tuple[Any, ...], Record] = {}
     for job, key, entry in _each(facts):
         kept = found.setdefault(key, {**entry, "count": 0, "job_ids": []})
@@ -84,6 +89,9 @@ def _counted(entry: Record) -> str:
 def _each(facts: Facts) -> Iterator[tuple[int, tuple[Any, ...], Record]]:
     """Give (job id, key of its reason, reason) for each job that waits."""
     held = _blockers(facts)
+    for job_id in facts.refused:
+        text = f"what it spawned was refused: torc-diagnose {facts.workflow_id} tells why"
+        yield job_id, ("spawn_refused",), _entry("spawn_refused", text)
     for job in facts.jobs:
         job_id, status = job["job_id"], job["status"]
         if status in ("pending", "running"):

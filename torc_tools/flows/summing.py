@@ -10,7 +10,7 @@ from torc_tools.core import standing
 from torc_tools.flows import looking
 from torc_tools.records import Record, framed
 from torc_tools.shell import allocations as slurm
-from torc_tools.shell import output, places, queries, workers
+from torc_tools.shell import output, places, queries, spawning, workers
 
 
 def summary(db: sqlite3.Connection, workflow_id: int, *, asks: bool = False) -> Record:
@@ -105,5 +105,6 @@ def _facts(db: sqlite3.Connection, workflow: Record, allocations: list[Record]) 
         lost=frozenset(job["job_id"] for job in jobs if job["worker"] in gone),
         planned=sum(each["status"] == "planned" for each in allocations),
         is_slurm=slurm.engine(db, workflow_id) == "slurm",
+        refused=spawning.refused(db, workflow_id),
         is_new=not (slurm.last_id(db, workflow_id) or workers.any_of(db, workflow_id)),
     )

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 
+from torc_tools import states
 from torc_tools.records import Record
 
 UNPLANNED = (  # of job j: a retry, or spawned since allocations were submitted
@@ -149,6 +150,15 @@ def judge(db: sqlite3.Connection, workflow_id: int, spawner: Spawner, status: in
         " VALUES (?, ?, ?, ?, ?, ?, ?)",
         (workflow_id, *spawner, status, added[0] if added else 0, len(added)),
     )
+
+
+def refused(db: sqlite3.Connection, workflow_id: int) -> list[int]:
+    """Give the jobs that have failed because what they spawned was refused."""
+    query = (
+        "SELECT DISTINCT s.job_id FROM spawn s JOIN job j USING (job_id, run_id, attempt_id, status)"
+        f" WHERE s.workflow_id = ? AND status = {states.FAILED} ORDER BY 1"
+    )
+    return [row[0] for row in db.execute(query, (workflow_id,))]
 
 
 def untold(db: sqlite3.Connection, workflow_id: int) -> list[sqlite3.Row]:
