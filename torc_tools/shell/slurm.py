@@ -20,8 +20,9 @@ _KEPT = {"SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT"}
 _LOCALE = ("LANG", "LANGUAGE", "LC_")
 _QUEUE = "%A %i %T %U %a %P %S %e %V %l %D %N %E %r %j %k"  # free texts, which may hold line breaks, last
 _ACCOUNT = (
-    "JobIDRaw JobID State ExitCode DerivedExitCode UID ElapsedRaw Submit Start End TimelimitRaw NNodes NTasks AllocCPUS ReqMem"
-    " MaxRSS MaxVMSize MaxDiskRead MaxDiskWrite AveCPU TotalCPU NodeList Reason Restarts FailedNode JobName Comment"
+    "JobIDRaw JobID State ExitCode DerivedExitCode UID ElapsedRaw Submit Start End TimelimitRaw NNodes NTasks AllocCPUS"
+    " ReqMem MaxRSS MaxVMSize MaxDiskRead MaxDiskWrite AveCPU TotalCPU NodeList Reason Restarts FailedNode"
+    " JobName Comment"
 )
 _PARTITIONS = "%R %c %m %l %G %D %T %f"
 _ID_CHARACTERS = 30_000  # of one command line
