@@ -687,7 +687,7 @@ def test_completions_are_read_by_their_shell(torc: Torc, work_dir: Path, shell: 
     if not shutil.which(shell):
         pytest.skip(f"no {shell} here")
     ask = {
-        "bash": "source ./c; COMP_WORDS=(torc jobs li); COMP_CWORD=2; COMP_LINE='torc jobs li'; _shtab__torc"
+        "bash": "source ./c; COMP_WORDS=(torc jobs li); COMP_CWORD=2; COMP_LINE='torc jobs li'; _shtab__torc_words"
                 " torc li jobs; echo ${COMPREPLY[@]}",
         "zsh": 'autoload -Uz compinit; compinit -D; eval "$(<./c)"; echo ${_comps[torc]} list',
         "fish": "source ./c; complete -C 'torc jobs li'",

@@ -27,7 +27,8 @@ def _one(shell: str, name: str) -> str:
 
     parser = _front() if name == "torc" else _parser(name)
     _hint(parser)
-    text = str(shtab.complete(parser, shell, root_prefix=f"_{name.replace('-', '_')}"))
+    prefix = "_torc_words" if name == "torc" else f"_{name.replace('-', '_')}"  # 'torc watch' is not 'torc-watch'
+    text = str(shtab.complete(parser, shell, root_prefix=prefix))
     if shell == "zsh":  # of several in one file each says for itself which command it is for
         text = text.partition("\n")[2] if text.startswith("#compdef") else text
     return text
@@ -78,3 +79,5 @@ def _hint(parser: argparse.ArgumentParser) -> None:
             action.complete = shtab.FILE  # type: ignore[attr-defined]
         elif action.metavar in _FOLDERS:
             action.complete = shtab.DIRECTORY  # type: ignore[attr-defined]
+        elif not action.option_strings and not action.choices:  # zsh: without a word here no option is completed, too
+            action.complete = {"zsh": "( )"}  # type: ignore[attr-defined]
