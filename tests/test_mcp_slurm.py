@@ -61,10 +61,14 @@ def test_a_resubmission_plans_and_submits(torc: Torc, oomed: Cluster) -> None:
     assert (tried["allocations"][0]["walltime_s"], len(oomed.jobs())) == (600, sent)
     updated = mcp.answer(SETTING, "update_job_resources", {"job_id": 1, "memory": "200m"}, Task())
     assert updated.value is not None, updated.failure
-    done = given("resubmit_workflow", account="proj")
-    assert done["counts"] == {"resets": 2, "allocations": 2, "submissions": 2}
+    oomed.knob("sbatch", "fail")
+    refused = mcp.answer(SETTING, "resubmit_workflow", {"workflow_id": 1, "account": "proj"}, Task())
+    assert "torc-submit: " in refused.failure
+    assert "(exit status 69: unavailable)" in refused.failure
+    oomed.knob("sbatch", None)
+    done = given("resubmit_workflow", account="proj")  # the same call goes on
+    assert done["counts"]["submissions"] == 2
     assert (done["submissions"][0]["status"], done["started"]) == ("queued", None)
-    assert len(oomed.jobs()) == sent + 2
     over(oomed)
     assert torc("torc-sync", 1).returncode == 0
     assert street.statuses() == {"hog": "completed", "report": "completed"}
@@ -77,13 +81,3 @@ def test_a_recovery_submits(torc: Torc, oomed: Cluster) -> None:
     over(oomed)
     assert torc("torc-sync", 1).returncode == 0
     assert street.statuses() == {"hog": "completed", "report": "completed"}
-
-
-def test_slurm_that_refuses_is_an_error_and_the_same_call_goes_on(oomed: Cluster) -> None:
-    oomed.knob("sbatch", "fail")
-    answer = mcp.answer(SETTING, "resubmit_workflow", {"workflow_id": 1, "account": "proj"}, Task())
-    assert "torc-submit: " in answer.failure
-    assert "(exit status 69: unavailable)" in answer.failure
-    oomed.knob("sbatch", None)
-    done = given("resubmit_workflow", account="proj")
-    assert done["counts"]["submissions"] == 2
