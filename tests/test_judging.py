@@ -396,7 +396,8 @@ def test_a_user_who_wrote_the_rule_of_what_is_built_in_is_obeyed(torc, store_fil
 
 def test_people_see_the_groups_and_below_them_the_commands(torc, store_file) -> None:
     done = torc("torc-diagnose", "--group", "-f", "table", 1)
-    assert done.stdout.decode().splitlines()[0].split() == "jobs cause code nodes job_id action line".split()
+    head = done.stdout.decode().splitlines()[0]
+    assert head.split() == ["jobs", "cause", "code", "nodes", "job_id", "action", "line"]
     assert said(done) == [
         "2 job(s) (oom, timeout): torc-recover 1",
         "1 job(s) (unknown): torc-recover --retry-unknown 1",
