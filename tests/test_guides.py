@@ -195,3 +195,21 @@ SHOWN = re.findall(r"^(?:\$| {4}\*/5) (.*)$", README, re.MULTILINE)
 @pytest.mark.parametrize("line", [*SHELL, *SHOWN])
 def test_what_the_readme_tells_to_type_is_understood(line: str) -> None:
     parse(line)
+
+
+@pytest.mark.parametrize(
+    ("line", "said_"),
+    [
+        ("torc-watch 42 --recovr", "torc-watch: error: unrecognized arguments: --recovr: did you mean '--recover'?"),
+        ("torc-watch 42 --zzz", "torc-watch: error: unrecognized arguments: --zzz"),
+        ("torc-watch", "torc-watch: error: the following arguments are required: WORKFLOW"),
+        (
+            "torc watch 42 --max-retris=1",
+            "torc-watch: error: unrecognized arguments: --max-retris=1: did you mean '--max-retries'?",
+        ),
+    ],
+)
+def test_a_slip_is_told_in_one_line(torc: Torc, work_dir: Path, line: str, said_: str) -> None:
+    command, *arguments = line.split()
+    done = torc(command, *arguments)
+    assert (done.returncode, done.stdout, said(done)) == (2, b"", [said_])

@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import os
-from typing import Any
+from typing import Any, NoReturn
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
@@ -37,6 +37,17 @@ class _Parser(argparse.ArgumentParser):
             return super().format_help()
         finally:
             self.epilog = own
+
+    def error(self, message: str) -> NoReturn:
+        """Say in one line what is wrong with a command line, and which option was meant; exit with 2."""
+        from difflib import get_close_matches
+
+        start, _, rest = message.partition("unrecognized arguments: ")
+        word = rest.split(" ")[0].partition("=")[0]
+        known = [name for action in self._actions for name in action.option_strings]
+        near = [] if start or not word.startswith("--") else get_close_matches(word, known, 1)
+        hint = f": did you mean '{near[0]}'?" if near else ""
+        self.exit(exits.USAGE, f"{self.prog}: error: {message}{hint}\n")
 
 
 def _formatter(prog: str) -> argparse.HelpFormatter:
