@@ -1,5 +1,6 @@
 """Jobs that jobs spawn: through TORC_SPAWN, the fold's verdict and back to the workers; nothing twice, nothing lost."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,15 +12,18 @@ from typing import Any
 import prepared
 import pytest
 from conftest import Torc, command
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from street import query, statuses
 from waiting import until
 
+from torc_tools import states
 from torc_tools.core import spawning
 from torc_tools.core.board import Board
 from torc_tools.core.packing import Capacity
 from torc_tools.core.spawning import Known
+from torc_tools.flows import creation, fold
+from torc_tools.shell import store
 
 KNOWN = Known(["a", "b"], {"b": "0" * 32}, ["small"], [], [], [("f", "/f")], [], {"files": [(0, 0)], "data": []})
 HOSTILE = "x\n'\"\x1b[31m<script>$(touch pwned)"
@@ -345,6 +349,62 @@ def test_whoever_folds_tells_once_and_one_who_died_before_that_is_stood_in_for(t
     assert all(other == first for other in more)
     assert (first["spawn_id"], first["job_id"], first["status"]) == (1, 1, "completed")
     assert [(job["job_name"], job["waits_for"]) for job in first["jobs"]] == [("w", []), ("v", [2, 3])]
+
+
+BATCHES = st.lists(
+    st.lists(
+        st.fixed_dictionaries(
+            {"name": st.sampled_from(["s", "u", "v", "w"]), "command": st.sampled_from(["true", "false"])},
+            optional={"depends_on": st.lists(st.sampled_from(["s", "t", "u", "w"]), max_size=2)},
+        ),
+        min_size=1,
+        max_size=3,
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@given(BATCHES, st.lists(st.floats(0, 1), max_size=3))
+def test_the_end_is_the_same_however_often_somebody_folds(
+    work_dir: Path, batches: list[list[dict[str, Any]]], cuts: list[float]
+) -> None:
+    found = [after(work_dir, batches, at) for at in ([], sorted(cuts))]
+    assert found[0] == found[1]
+    jobs, edges = found[0]
+    names = [name for name, *_ in jobs]
+    assert len(set(names)) == len(names)
+    assert all(parent != job for job, parent in edges)
+    ends = [status for _, _, status, *_ in jobs]
+    spawned = len(jobs) - len(batches) - 1
+    assert spawned == 0 or states.COMPLETED in ends
+    assert not any(ends[parent - 1] == states.FAILED for job, parent in edges)
+
+
+def after(folder: Path, batches: list[list[dict[str, Any]]], cuts: list[float]) -> tuple[Any, Any]:
+    """Fold the ends of jobs that spawn `batches`, in so many steps; give what the store then holds of jobs."""
+    place = folder / os.urandom(4).hex()
+    place.mkdir()
+    declared = [line(f"{number}") for number in range(len(batches))] + [line("t")]
+    with contextlib.chdir(place):
+        plan = creation.plan_spec({"name": "w", "jobs": declared}, "spec")
+        db = store.create("torc.db")
+        creation.save(db, plan, "torc_output")
+        events(*(ended(number, lines(*batch)) for number, batch in enumerate(batches, 1)))
+        (file,) = Path("torc_output/events").iterdir()
+        whole = file.read_bytes()
+        for cut in [*cuts, 1.0]:
+            file.write_bytes(whole[: round(len(whole) * cut)])
+            fold.fold(db, 1)
+        rows = (
+            db.execute("SELECT name, command, status, run_id, attempt_id FROM job ORDER BY job_id"),
+            db.execute("SELECT job_id, depends_on_job_id FROM job_depends_on ORDER BY 1, 2"),
+        )
+        jobs, edges = ([tuple(row) for row in each] for each in rows)
+        assert db.execute("SELECT count(*) FROM spawn WHERE NOT is_told").fetchone()[0] == 0
+        db.close()
+    return jobs, edges
 
 
 def test_a_late_end_a_second_line_and_a_changed_file_add_nothing(torc: Torc, work_dir: Path) -> None:
