@@ -38,6 +38,7 @@ def verdict(*args, **kwargs):
         ({"reason": "launch_failed"}, ("launch_fail", "certain")),
         ({"reason": "lost"}, ("orphan", "certain")),
         ({"reason": "missing_output"}, ("unknown", "certain")),
+        ({"reason": "spawn_refused"}, ("unknown", "certain")),
         ({"reason": "a word of tomorrow"}, ("unknown", "weak")),
         ({"slurm_state": "OUT_OF_MEMORY"}, ("oom", "certain")),
         ({"slurm_state": "TIMEOUT"}, ("timeout", "certain")),
