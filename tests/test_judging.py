@@ -5,10 +5,14 @@ from pathlib import Path
 import orjson
 import pytest
 from conftest import said
+from hypothesis import given
+from hypothesis import strategies as st
 from prepared import dump, execute
 
+from torc_tools import units
 from torc_tools.core import failure_groups, heuristics
 from torc_tools.exits import DATA, Failure
+from torc_tools.flows import judging
 
 BUG = "job_stdio/job_wf1_j4_r1_a1"
 RULE = """\
@@ -404,3 +408,87 @@ def test_people_see_the_groups_and_below_them_the_commands(torc, store_file) -> 
     ]
     done = torc("torc-diagnose", "--group", "-f", "table", "--where", "cause == 'oom'", 1)
     assert said(done) == ["1 job(s) (oom): torc-recover 1"]
+
+
+sizes = st.none() | st.integers(1, 2**50)
+factors = st.none() | st.floats(1, 1000)
+advice = st.fixed_dictionaries(
+    {"action": st.sampled_from(["adjust", "retry", "hold", "fail"]), "rule": st.text(max_size=9),
+     "builtin": st.booleans(), "reason": st.text(min_size=1, max_size=9), "memory_factor": factors,
+     "runtime_factor": factors, "max_attempts": st.none() | st.integers(1, 5)}
+)  # fmt: skip
+ruled = st.fixed_dictionaries(
+    {"type": st.just("diagnosis"), "job_id": st.just(7), "advised": advice, "attempts": st.integers(1, 6),
+     "cause": st.sampled_from(["oom", "timeout", "c", "unknown", "preempted"]),
+     "certainty": st.sampled_from(["likely", "weak"]), "status": st.sampled_from(["failed", "pending_failed"]),
+     "memory_bytes": sizes, "runtime_s": sizes, "attempt_memory_bytes": sizes, "peak_memory_bytes": sizes,
+     "exec_time_s": st.none() | st.floats(0, 1e9)}
+)  # fmt: skip
+
+
+@given(ruled, st.booleans())
+def test_whatever_a_rule_says_no_request_falls_and_every_hold_has_its_reason(line, retry_unknown) -> None:
+    planned = heuristics.adjust(line, heuristics.Policy(retry_unknown=retry_unknown))
+    if planned["new_memory"] is not None:
+        assert units.parse_memory(planned["new_memory"]) > line["memory_bytes"]
+    if planned["new_runtime"] is not None:
+        assert units.parse_duration(planned["new_runtime"]) > line["runtime_s"]
+    grows = planned["new_memory"] is not None or planned["new_runtime"] is not None
+    assert grows == (planned["action"] == "adjust")
+    assert not (grows and line["certainty"] == "weak")
+    assert planned["action"] != "fail" or line["status"] == "pending_failed"
+    if planned["action"] == "hold":
+        assert planned["held"]
+        assert planned["reason"]
+        assert planned["override"]
+    most = line["advised"]["max_attempts"]
+    if most is not None and line["attempts"] >= most and line["advised"]["action"] in ("adjust", "retry"):
+        assert planned["action"] == "hold" or (retry_unknown and not grows)
+
+
+def test_few_logs_are_opened_to_say_only_a_line(work_dir, monkeypatch) -> None:
+    monkeypatch.setattr(judging, "LOCATED", 2)
+    judge = judging.Judge((), "torc_output")
+    line = {"type": "result", "workflow_id": 1, "job_id": 4, "run_id": 1, "attempt_id": 1, "return_code": 1}
+    line["facts"] = {"log_tail": "no such module: ModuleNotFoundError\n"}
+    write_log(f"{BUG}.e", line["facts"]["log_tail"])
+    assert [judge.diagnose(line)["matches"][0]["line"] for _ in range(3)] == [1, 1, None]
+
+
+def test_a_failure_that_a_rule_names_is_no_matter_for_a_hook(torc, rules) -> None:
+    hook = Path("hook.sh")
+    hook.write_text("#!/bin/sh\ntouch ran\n")
+    hook.chmod(0o755)
+    torc("torc-recover", "--no-run", "--rules", rules, "--recovery-hook", "./hook.sh", 1)
+    assert not Path("ran").exists()
+
+
+def test_what_is_built_in_leaves_the_hook_its_failures(torc, store_file) -> None:
+    execute(store_file, "UPDATE result SET return_code = 127 WHERE job_id = 4")
+    hook = Path("hook.sh")
+    hook.write_text("#!/bin/sh\ntouch ran\n")
+    hook.chmod(0o755)
+    done = torc("torc-recover", "--no-run", "--recovery-hook", "./hook.sh", 1)
+    assert done.returncode == 0, done.stderr
+    assert Path("ran").exists()
+    assert "1 job(s) with unknown failure cause (retrying)" in done.stderr.decode()
+
+
+def test_a_job_that_really_ran(torc, work_dir) -> None:
+    """What it wrote to standard output is in no record, and a rule of the user finds it in the log."""
+    command = "echo begun; echo 'mesh 7 has no end'; exit 3"
+    Path("spec.yaml").write_text(f'name: real\njobs:\n  - {{name: mesh, command: "{command}"}}\n')
+    torc("torc-create", "spec.yaml")
+    torc("torc-run", 1)
+    Path("r.yaml").write_text("- {name: mesh, match: {log: '^mesh [0-9]+ has', node: '*'}, cause: bad_mesh}\n")
+    (found,) = diagnosed(torc, "--rules=r.yaml").values()
+    (match,) = found["matches"]
+    assert (match["line"], match["text"]) == (2, "mesh 7 has no end")
+    assert Path(match["file"]).read_text().splitlines()[1] == match["text"]
+    assert (found["cause"], found["advised"]["action"]) == ("bad_mesh", "hold")
+
+
+def test_the_watch_passes_the_rules_on(torc, rules) -> None:
+    rules.write_text(RULE.replace("action: hold", "action: retry"))
+    shown = torc("torc-watch", "--recover", "--print", "--rules", rules, 1).stdout.decode()
+    assert "torc-diagnose --rules=site.yaml 1 |" in shown
