@@ -78,7 +78,7 @@ def test_one_block_stays_below_what_is_said(screen: Screen, waits: Path) -> None
     assert lines[6].startswith("next look    in ")
     assert lines[6].endswith("; recoveries: 0")
     assert lines[7].startswith("workers      1 active (pid ")
-    assert lines[8].startswith("last ended   job 2 (b): completed, ")
+    assert lines[8].startswith("last ended   job 2: completed, ")
     assert len(lines) == 9
     assert screen.lines("-e")[3].startswith("\x1b[1m--")
     waits.touch()

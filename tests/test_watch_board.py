@@ -51,7 +51,7 @@ def test_the_whole_block() -> None:
         "waiting for  3 running jobs to end",
         "next look    in 23s; recoveries: 0 of 3",
         f"allocations  1 active (101; ends in 1h 0m 0s), 2 queued (Priority; 102, 103), {held}",
-        r"last ended   job 12 (a\x1b\nb): failed with 3, 5s ago",
+        r"last ended   job 12: failed with 3, 5s ago (a\x1b\nb)",
     ]
 
 
@@ -103,6 +103,10 @@ def test_what_is_next() -> None:
 def test_many_allocations_are_counted_and_here_workers_are_named() -> None:
     rows = [allocation(number, "queued", "Priority") for number in range(1, 9)]
     assert shown(board(counts(ready=2), *rows), "allocations") == "8 queued (Priority; 101, 102, 103 and 5 more)"
+    ends = [allocation(1, "queued"), allocation(2, "active", ends_at=1100.0), allocation(3, "active", ends_at=1050.0)]
+    assert shown(board(counts(running=2), *ends), "allocations") == (
+        "2 active (102, 103; first ends in 50s), 1 queued (101)"
+    )
     made = board(counts(running=2), {"kind": "local", "status": "active", "pid": 7, "hostname": "n1", "ends_at": None})
     made = made._replace(seen=made.seen._replace(can_add=False))
     assert shown(made, "workers") == "1 active (pid 7 on n1)"

@@ -106,7 +106,7 @@ def _next(board: Board, now: float) -> str:
 def holders(rows: Sequence[Record], now: float) -> str:
     """Name who may run jobs, grouped: '2 active (7, 8; first ends in 45m 0s), 3 queued (Priority)'."""
     groups: dict[tuple[str, str], list[Record]] = {}
-    for row in rows:
+    for row in sorted(rows, key=lambda row: row["status"] != "active"):
         groups.setdefault(_group(row), []).append(row)
     return ", ".join(_named(status, why, group, now) for (status, why), group in groups.items()) or "none"
 
@@ -124,7 +124,7 @@ def _named(status: str, why: str, group: Sequence[Record], now: float) -> str:
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     ends = min((row["ends_at"] for row in group if row.get("ends_at")), default=None) if status == "active" else None
     parts = [why, shown] if why else [shown]
-    parts += [f"ends in {_span(max(0.0, ends - now))}"] if ends else []
+    parts += [f"{'first ' * (len(group) > 1)}ends in {_span(max(0.0, ends - now))}"] if ends else []
     return f"{len(group)} {status} ({'; '.join(parts)})"
 
 
@@ -141,12 +141,12 @@ def _why(rows: Sequence[Record]) -> str:
 
 
 def last(ended: Record | None, now: float) -> str:
-    """Name the attempt that ended last: 'job 12 (train), failed with 3, 5s ago'."""
+    """Name the attempt that ended last: 'job 12: failed with 3, 5s ago (train)'; a long name is cut, and no more."""
     if ended is None:
         return ""
     code = f" with {ended['return_code']}" if ended["return_code"] else ""
     ago = "" if ended["ended_at"] is None else f", {_span(max(0.0, now - ended['ended_at']))} ago"
-    return f"job {ended['job_id']} ({ended['name']}): {ended['status']}{code}{ago}"
+    return f"job {ended['job_id']}: {ended['status']}{code}{ago} ({ended['name']})"
 
 
 def _allocations(number: int) -> str:
