@@ -20,9 +20,7 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser."""
     made = options.parser(PROG, "Write jobs that Slurm's accounting knows as results, for torc-diagnose to explain.")
     made.add_argument("jobs", metavar="JOB", nargs="*", type=_job, help="Slurm job ids (default: all of yours)")
-    made.add_argument(
-        "--since", metavar="TIME", type=_moment, help="that ran after this time, or in the last PT8H"
-    )
+    made.add_argument("--since", metavar="TIME", type=_moment, help="that ran after this time, or in the last PT8H")
     made.add_argument("--until", metavar="TIME", type=_moment, help="that ran before this time")
     whose = made.add_mutually_exclusive_group()
     whose.add_argument("-u", "--user", metavar="USER", help="jobs of this user, a name or a number")
