@@ -269,7 +269,7 @@ def lines(stdout: bytes, kind: str) -> list[dict[str, object]]:
 
 
 def test_a_run_tracks_memory_cpu_and_time_in_its_results(torc: Torc, work_dir: Path) -> None:
-    eat = "held = bytearray(40 << 20); sum(range(10**6)); import time; time.sleep(0.5)"
+    eat = "held = bytearray(40 << 20); sum(range(10**6)); import time; time.sleep(1.5)"
     assert torc("torc-run", "-c", f"python3 -c '{eat}'").returncode == 0
     (found,) = lines(torc("torc-results", 1).stdout, "result")
     assert int(str(found["peak_memory_bytes"])) > 40 << 20
