@@ -158,6 +158,8 @@ rules:
         ("- name: x\n  match: {}\n  action: hold\n  max_attempts: 2", 4,
          "goes with an action that runs the job again, not with 'hold'"),
         ("- name: x\n  match: {}\n  action: adjust\n  memory_factor: 1", 4, "not above 1: nothing grows by it"),
+        ("- name: x\n  match: {}\n  cause: oom\n  action: adjust\n  certainty: weak", 5,
+         "'weak' does not go with 'adjust': a weak verdict makes no request grow"),
         ("- name: x\n  match: {}\n  cause: c\n  shadow: maybe", 4, "not true or false"),
         ("- name: x\n  match: {}\n  cause: c\n- name: x\n  match: {}\n  cause: c", 4, "a second rule 'x'"),
     ],

@@ -200,6 +200,8 @@ def _contradiction(rule: Rule) -> tuple[str, str] | None:
     if rule.action not in (None, "adjust") and grows:
         key = "memory_factor" if rule.memory_milli is not None else "runtime_factor"
         return key, f"goes with action 'adjust', not with '{rule.action}'"
+    if rule.action == "adjust" and rule.certainty == "weak":
+        return "certainty", "'weak' does not go with 'adjust': a weak verdict makes no request grow"
     told = rule.match.cause if rule.cause is None else {rule.cause}
     if rule.action == "adjust" and not grows and not (told and told <= {"oom", "timeout"}):
         return "action", "'adjust' needs a cause (oom or timeout), a 'memory_factor' or a 'runtime_factor'"

@@ -20,10 +20,10 @@ def trouble(expression: str) -> str | None:
 class Searcher:
     """Searches texts; keeps the compiled expressions, and which of them took too long."""
 
-    def __init__(self, tell: Callable[[str], object], limit_s: float = LIMIT_S) -> None:
+    def __init__(self, tell: Callable[[str], object], limit_s: float | None = None) -> None:
         """Take who is told, once for each expression, of one that took too long."""
         self._tell = tell
-        self._limit_s = limit_s
+        self._limit_s = LIMIT_S if limit_s is None else limit_s
         self._compiled: dict[str, Any] = {}
         self._slow: set[tuple[str, str]] = set()
 
