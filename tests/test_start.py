@@ -8,8 +8,8 @@ import sources
 
 SLOW = {  # CPU ms on top of argparse and orjson: see the command that needs it, inside the function that needs it
     "psutil", "yaml", "plotly", "rich", "jmespath", "json5", "ckdl", "sh", "asyncio", "subprocess", "logging",
-    "pathlib", "importlib.metadata", "tempfile", "multiprocessing", "concurrent.futures", "urllib.request", "http.client",
-    "ssl", "jsonschema", "unittest", "shutil", "zipfile", "email",
+    "pathlib", "importlib.metadata", "tempfile", "multiprocessing", "concurrent.futures", "urllib.request",
+    "http.client", "ssl", "jsonschema", "unittest", "shutil", "zipfile", "email",
 }  # fmt: skip
 BARE = "import sys, orjson, argparse; argparse.ArgumentParser().add_argument('x'); print(*sys.modules)"
 MOST_OF_OURS = 60  # modules of this project that one command may load
