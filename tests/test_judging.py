@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from prepared import dump, execute
 
 from torc_tools import units
-from torc_tools.core import failure_groups, heuristics
+from torc_tools.core import failure_groups, heuristics, rule_report
 from torc_tools.exits import DATA, Failure
 from torc_tools.flows import judging, rulebook
 from torc_tools.shell import regexes
@@ -342,6 +342,31 @@ def test_groups_in_a_pipe_stand_inside_the_frame(torc, store_file) -> None:
     assert kinds == ["begin", "failure_group", "failure_group", "failure_group", "end"]
     assert orjson.loads(done.stdout.splitlines()[-1])["count"] == 3
     assert torc("torc-diagnose", "--group", 1).stdout == done.stdout
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"job_id": None}, {"cause": 7}, {"matches": [7]}, {"matches": [{"rule": "x"}]}, {"evidence": [{"fact": 7}]},
+     {"advised": {"rule": 7}}, {"advised": 7}, {"job_name": []}, {"node": {}}, {"ended_at": "x"}, {"return_code": "1"},
+     {"workflow_id": []}, {"certainty": "sure"}, {"evidence": "x"}],
+)  # fmt: skip
+def test_a_diagnosis_written_by_hand_that_is_none_is_refused(wrong) -> None:
+    with pytest.raises(Failure) as caught:
+        list(failure_groups.folded([{**failure(7), **wrong}]))
+    assert caught.value.status == DATA
+    if "certainty" not in wrong:
+        with pytest.raises(Failure):
+            list(rule_report.folded([{**failure(7), **wrong}], []))
+
+
+def test_the_least_that_a_diagnosis_needs_to_be_folded() -> None:
+    (found,) = failure_groups.folded([{"type": "diagnosis", "job_id": 7, "cause": "unknown"}])
+    assert (found["count"], found["line"], found["command"]) == (1, "", None)
+
+
+def test_a_result_whose_worker_is_no_name_is_refused(torc) -> None:
+    done = torc("torc-diagnose", input=b'{"type":"result","job_id":7,"return_code":1,"worker":[1]}')
+    assert (done.returncode, said(done)) == (65, ["torc-diagnose: line 1: result: 'worker' is [1], expected a string"])
 
 
 def test_rules_one_by_one(torc, rules) -> None:

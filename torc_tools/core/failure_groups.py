@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from torc_tools.core import heuristics
+from torc_tools.core import heuristics, ruling
 from torc_tools.records import Record
 
 NAMED = 20  # jobs up to which a command names them
@@ -35,7 +35,7 @@ def folded(records: Iterable[Record]) -> Iterator[Record]:
     kept: list[Record] = []
     for record in records:
         if record["type"] == "diagnosis":
-            kept.append(record)
+            kept.append(ruling.checked(record))
         elif record["type"] == "end":
             made, kept = groups(kept), []
             yield from made

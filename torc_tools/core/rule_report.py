@@ -13,7 +13,7 @@ def folded(records: Iterable[Record], own: Sequence[Rule]) -> Iterator[Record]:
     told = False
     for record in records:
         if record["type"] == "diagnosis":
-            _count(report, record)
+            _count(report, ruling.checked(record))
         elif record["type"] == "end":
             told = True
             yield from report.values()

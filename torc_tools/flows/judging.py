@@ -11,7 +11,7 @@ from torc_tools.core import diagnosis, rules, ruling
 from torc_tools.core.rules import Facts, Hit, Index, Rule, Text
 from torc_tools.core.slurmvalues import bare
 from torc_tools.flows import rulebook
-from torc_tools.records import Record
+from torc_tools.records import Record, may
 from torc_tools.shell import layout, logends, queries
 from torc_tools.shell.makers import Makers
 
@@ -37,6 +37,7 @@ class Judge:
     def diagnose(self, result: Record, now: Record | None = None) -> Record:
         """Give the `diagnosis` of a failed attempt, as core.diagnosis does, and what rules make of it."""
         found = diagnosis.diagnose(result, now)
+        found["node"] = found["node"] or layout.node_of(may(result, "worker", str))
         if not ruling.may_speak(found, builtin=False):
             return found
         hits: list[Hit] = []
@@ -129,7 +130,7 @@ def _facts(found: Record, result: Record, texts: Callable[[], Sequence[Text]]) -
     return Facts(
         state=found["status"],
         return_code=found["return_code"],
-        node=found["node"] or layout.node_of(result.get("worker")),
+        node=found["node"],
         attempt=result.get("attempts") or found["attempt_id"],
         cause=found["cause"],
         job_name=found["job_name"],
