@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from torc_tools.core import holds, pace
+from torc_tools.exits import Failure
 from torc_tools.flows import fold
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.records import Record
@@ -87,7 +88,7 @@ class Events:
             with os.scandir(self._folder) as entries:
                 prefix = f"wf{self._request.workflow_id}_"
                 return {entry.name: entry.stat().st_size for entry in entries if entry.name.startswith(prefix)}
-        except OSError:
+        except (OSError, sqlite3.OperationalError, Failure):  # nothing is there, or the store is locked
             return {}
 
 

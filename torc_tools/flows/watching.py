@@ -69,12 +69,13 @@ def header(watcher: Watch) -> None:
 def _steps(watcher: Watch, state: dict[str, Any]) -> int:
     """Take steps until it is over; give the exit status."""
     while True:
+        news = watch_look.News(watcher.request)  # what is written during the step is news, too
         following = _step_safely(watcher, state)
         if isinstance(following, Ended):
             watcher.notices.finish(state)
             return following.status
         watcher.metrics.write()
-        _sleep(watcher, state, following)
+        _sleep(watcher, state, following, news)
 
 
 def _step_safely(watcher: Watch, state: dict[str, Any]) -> Pause | Ended:
@@ -147,7 +148,7 @@ def _sync(watcher: Watch, state: dict[str, Any]) -> bool:
     return found
 
 
-def _sleep(watcher: Watch, state: dict[str, Any], pause: Pause) -> None:
+def _sleep(watcher: Watch, state: dict[str, Any], pause: Pause, news: watch_look.News) -> None:
     """Wait, in slices that keep the lease alive, until the time is over or the workers have ended.
 
     The end of a worker of this machine wakes us; that of others is looked for in the event files.
@@ -155,13 +156,12 @@ def _sleep(watcher: Watch, state: dict[str, Any], pause: Pause) -> None:
     deadline = time.monotonic() + pause.seconds
     slice_s = watcher.showing.slice_s(watch_look.LOOK_S if pause.allocations else lease.BEAT_S)
     watcher.showing.wait(pause.seconds, memory_of(state))
-    news = watch_look.News(watcher.request) if pause.allocations else None
     while (left := deadline - time.monotonic()) > 0:
         told = watcher.notices.go_on(state)
         ended = waking.wait(min(left, watch_look.LOOK_S if told else slice_s), pause.processes)
         watcher.held.renew(after_s=lease.BEAT_S)
         watcher.showing.tick()
-        if ended or (news and news.all_left()):
+        if ended or (pause.allocations and news.all_left()):
             return
 
 
