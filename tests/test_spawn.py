@@ -143,13 +143,18 @@ def test_a_worker_takes_jobs_in_whose_parents_ended_before_it_heard_of_them() ->
     board.open()
     board.take(None)
     board.await_verdict(1, 1, 1)
-    assert (board.take(None), board.hopeful(is_dear=True)) == (None, True)
+    assert (board.take(None), board.hopeful(is_dear=True), board.judged) == (None, True, {1})
     board.end(77, 1, 1, 5, again=False)  # of another worker, and in no manifest of ours
     board.add([job(3, "blocked", 1, 77), job(4, "blocked", 3), job(5, "canceled"), job(2, "ready")])
     assert board.take(None) is None
     board.end(1, 1, 1, 5, again=False)
     assert {board.take(None)["job_id"], board.take(None)["job_id"]} == {2, 3}
-    assert (board.take(None), board.is_over(5), board.is_over(4)) == (None, True, False)
+    assert (board.take(None), board.is_over(5), board.is_over(4), board.judged) == (None, True, False, set())
+    board.end(8, 1, 1, 6, again=True)  # siblings were told of these two first, and ran them
+    board.end(9, 1, 1, 5, again=False)
+    board.add([job(8, "ready"), job(9, "ready"), job(10, "blocked", 9)])
+    taken = {board.take(None)["job_id"], board.take(None)["job_id"]}
+    assert (taken, board.take(None), board.attempt[8], board.is_over(9)) == ({8, 10}, None, 2, True)
 
 
 # the street

@@ -35,6 +35,7 @@ class Board:
         self._stuck: set[int] = set()  # jobs whose failure somebody has to judge, and those that wait for them
         self.judged: set[int] = set()  # they ended well, and what they spawned is not judged yet
         self._heard: dict[int, int] = {}  # how jobs ended that are not in the manifest
+        self._early: dict[int, list[tuple[int, int, int, bool]]] = {}  # all ends of these, for when they are added
         self._unblocker = Unblocker({}, {}, ())
         self._block(self._open)
 
@@ -57,6 +58,9 @@ class Board:
             if self.status[job_id] == states.READY:
                 self._make_ready(job_id)
         self._apply(self._unblocker.settle())
+        for job_id in new:
+            for run_id, attempt_id, status, again in self._early.pop(job_id, ()):
+                self.end(job_id, run_id, attempt_id, status, again=again)
 
     def await_verdict(self, job_id: int, run_id: int, attempt_id: int) -> None:
         """Note that an attempt ended well which spawned jobs: it is over once they are judged, by `end`."""
@@ -108,6 +112,7 @@ class Board:
         """Note the end of an attempt; `again`: it goes back to ready as the next attempt. Late news changes nothing."""
         job = self.jobs.get(job_id)
         if job is None:
+            self._early.setdefault(job_id, []).append((run_id, attempt_id, status, again))
             if not again and status == states.PENDING_FAILED:
                 self._await_judgement(job_id)
             if not again and status in states.DONE:

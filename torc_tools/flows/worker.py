@@ -312,8 +312,8 @@ class Worker:
         self.desk.trouble = None  # try again
         if self.claims.canceled() and not self.stopping:
             self._stop(outcome.CANCELED)
-        self._news.read()
         self.spawns.read()
+        self._news.read()
         for ended in self._former.news(self.board.jobs) if self._former else ():
             self._report(ended)
         if not self.stopping and self.claims.superseded(self.desk.workflow["run_id"]):
