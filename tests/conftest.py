@@ -15,7 +15,10 @@ from prepared import prepare
 
 ROOT = Path(__file__).resolve().parent.parent
 INSTALLED = os.environ.get("TORC_TEST_BIN")
-TESTBED = os.environ.get("TORC_TESTBED") or "0"  # the instance of scripts/slurm-testbed, for tests/slurm
+TESTBEDS = os.environ.get("TORC_TESTBED") or os.environ.get("PYTEST_TESTBEDS") or "0"
+TESTBED = (  # the instance of scripts/slurm-testbed, for tests/slurm: the nth for the nth of several test processes
+    (beds := TESTBEDS.split())[int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % len(beds)]
+)
 CHAOS_ROUNDS = int(os.environ.get("TORC_CHAOS_ROUNDS") or 4)  # of tests/slurm/test_chaos.py
 STRIPPED = ("TORC_", "SLURM_", "SBATCH_", "PYTHON", "COVERAGE_")
 DROPPED = ("NO_COLOR", "FORCE_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "LANG", "LANGUAGE", "EDITOR", "VISUAL", "PAGER")
@@ -44,6 +47,7 @@ def clean_environment() -> None:
     os.environ.update(
         TZ="UTC", LC_ALL="C.UTF-8", COLUMNS="80", LINES="24", TERM="dumb", PATH=":".join([bin_dir, *path])
     )
+    os.environ["PYTEST_TESTBEDS"] = TESTBEDS  # for the processes that pytest-xdist starts
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -2,7 +2,8 @@
 
     def test_one(slurm): ...        # SLURM_CONF is set; `slurm` is a Bed
 
-TORC_TESTBED=N (0 to 9) takes instance N. The bed is left up; scripts/test takes down what it brought up.
+TORC_TESTBED=N (0 to 9) takes instance N; with `-n 2` two of them are wanted: TORC_TESTBED="0 1". The beds are left up;
+scripts/test takes down what it brought up.
 """
 
 import fcntl
