@@ -37,6 +37,8 @@ def tmux(*words: object) -> str:
 def ended() -> Iterator[None]:
     yield
     tmux("kill-server")
+    socket = Path(os.environ.get("TMUX_TMPDIR") or "/tmp", f"tmux-{os.getuid()}", f"torc-shell-{os.getpid()}")
+    socket.unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("shell", list(LOAD))

@@ -51,6 +51,8 @@ def screen(work_dir: Path) -> Iterator[Screen]:
     made = Screen(f"torc-{os.getpid()}")
     yield made
     subprocess.run(["tmux", "-L", f"torc-{os.getpid()}", "kill-server"], capture_output=True, check=False)
+    socket = Path(os.environ.get("TMUX_TMPDIR") or "/tmp", f"tmux-{os.getuid()}", f"torc-{os.getpid()}")
+    socket.unlink(missing_ok=True)
 
 
 @pytest.fixture
