@@ -73,6 +73,34 @@ def test_what_a_hook_leaves_in_the_background_is_not_waited_for(work_dir: Path) 
     os.kill(int(said[0].rpartition(" ")[2]), signal.SIGKILL)
 
 
+def alive(pid_file: Path) -> bool:
+    return liveness.alive(liveness.me()[0], int(pid_file.read_text()), None)
+
+
+def test_what_writes_on_in_the_background_is_not_waited_for(work_dir: Path) -> None:
+    script(work_dir / "h", "echo first; yes & echo $! > pid; sleep 0.2; echo last")
+    said = run("h")
+    assert said[0] == "  [hook] first"
+    assert "  [hook] last" in said
+    waiting.until(lambda: not alive(work_dir / "pid"), "the end of what nobody reads any more")
+
+
+def test_a_line_without_end_is_said_in_pieces(work_dir: Path) -> None:
+    script(work_dir / "h", "head -c 1000000 /dev/zero | tr '\\0' x; echo; echo; echo next")
+    said = [line.removeprefix("  [hook] ") for line in run("h")]
+    assert said[-2:] == ["", "next"]
+    assert "".join(said[:-2]) == "x" * 1_000_000
+    assert max(map(len, said)) <= hooks.MOST_LINE
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_hook_and_what_it_started(work_dir: Path, number: int) -> None:
+    script(work_dir / "h", f"sleep 60 & echo $! > pid; kill -{number:d} $PPID; wait")
+    with pytest.raises(KeyboardInterrupt):
+        run("h")
+    waiting.until(lambda: not alive(work_dir / "pid"), "the end of what the hook started")
+
+
 def test_a_hook_that_closes_its_output_is_followed_to_its_end(work_dir: Path) -> None:
     script(work_dir / "h", "exec >&- 2>&-; sleep 0.1; touch done")
     assert run("h") == []

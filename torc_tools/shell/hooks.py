@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
-from torc_tools.shell import liveness, programs
+from torc_tools.shell import liveness, programs, waking
 
 if TYPE_CHECKING:
     import subprocess
@@ -20,7 +20,9 @@ BEAT_S = 60.0  # how often the caller hears that the hook still runs
 POLL_S = 0.2  # how often its end is looked for where the kernel cannot wake us
 GRACE_S = 5.0  # between SIGTERM and SIGKILL for a hook that is out of time
 MOST_ANSWER = 1 << 28  # bytes that a hook may answer with
+MOST_LINE = 1 << 13  # bytes of one line that are said together
 _CHUNK = 1 << 16
+_FULL_PIPE = 1 << 20  # what a pipe holds, at most
 
 
 def words(command: str) -> list[str]:
@@ -46,11 +48,11 @@ def run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> byt
 
     It finds our commands on its PATH, `torc` among them. Of one that is asked only standard error is said.
     `beat` is called at least once a minute. Raises Failure(1) where it cannot be started, exits with another status
-    than 0, answers without end, or runs longer than `limit_s` seconds.
+    than 0, answers without end, or runs longer than `limit_s` seconds. SIGTERM and SIGHUP end it as Ctrl-C does.
     """
     from torc_tools.shell import onpath
 
-    with onpath.ours(os.environ.get("PATH")) as path:
+    with onpath.ours(os.environ.get("PATH")) as path, waking.interruptible():
         return _run(hook._replace(environment={"PATH": path, **hook.environment}), say, beat)
 
 
@@ -119,9 +121,11 @@ class _Lines:
         self._say, self._rest = say, b""
 
     def take(self, chunk: bytes) -> None:
-        """Say the full lines."""
+        """Say the full lines; one without end is said in pieces."""
         *full, self._rest = (self._rest + chunk).split(b"\n")
-        for line in full:
+        if len(self._rest) > MOST_LINE:
+            full, self._rest = [*full, self._rest], b""
+        for line in (each[at : at + MOST_LINE] for each in full for at in range(0, len(each) or 1, MOST_LINE)):
             self._say(f"  [hook] {line.decode(errors='replace')}")
 
     def end(self) -> None:
@@ -151,7 +155,7 @@ def _follow(
 ) -> bool:
     """Pass on what it writes until the hook's own process ends; say whether it did so in time.
 
-    What the hook left in the background may hold the pipes open: it is not waited for.
+    What the hook left in the background may hold the pipes open and write on: it is not waited for.
     """
     pipes = {pipe.fileno(): sink for pipe, sink in zip((process.stdout, process.stderr), sinks, strict=True) if pipe}
     end = liveness.end_of(process.pid)
@@ -161,12 +165,14 @@ def _follow(
             readable, _, _ = select.select(watched, [], [], min(left, BEAT_S if end is not None else POLL_S))
             beat()
             ended = process.poll() is not None
-            chunks = {pipe: os.read(pipe, _CHUNK) for pipe in list(pipes) if pipe in readable}
-            for pipe, chunk in chunks.items():
+            if ended:
+                readable, _, _ = select.select([*pipes], [], [], 0)
+            for pipe in pipes.keys() & set(readable):
+                chunk = os.read(pipe, _FULL_PIPE if ended else _CHUNK)
                 pipes[pipe].take(chunk)
                 if not chunk:
                     del pipes[pipe]  # it closed its output and goes on
-            if ended and not any(chunks.values()):
+            if ended:
                 return True
         return False
     finally:
