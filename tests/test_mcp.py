@@ -404,6 +404,13 @@ def test_what_waits_to_be_classified_is_listed(store_file: Path) -> None:
     assert [(job["job_id"], job["status"]) for job in found][-1] == (4, "pending_failed")
 
 
+def test_a_failed_job_is_listed_with_what_speaks_against_its_cause() -> None:
+    facts = [{"source": "record", "fact": "return code 137"}]
+    made = {"cause": "oom", "certainty": "weak", "evidence": facts, "contradictions": ["the peak is far below"]}
+    error = mcp_answers.failed_job(made, None)["error"]
+    assert error == "oom (weak): return code 137; against it: the peak is far below"
+
+
 def test_one_change_at_a_time(store_file: Path) -> None:
     with mcp.mcp_changes._one_at_a_time:
         assert "another call changes a workflow now" in ask("resubmit_workflow", workflow_id=1).failure

@@ -100,7 +100,7 @@ def failed_job(diagnosis: Record, stderr: tuple[str, str] | None) -> Record:
 
 def _error(diagnosis: Record) -> str:
     facts = [str(each.get("fact")) for each in diagnosis.get("evidence") or () if isinstance(each, dict)]
-    against = [str(each.get("fact")) for each in diagnosis.get("contradictions") or () if isinstance(each, dict)]
+    against = [str(each) for each in diagnosis.get("contradictions") or ()]
     text = f"{diagnosis.get('cause')} ({diagnosis.get('certainty')}): {'; '.join(facts)}"
     text += f"; against it: {'; '.join(against)}" if against else ""
     advised = diagnosis.get("advised")
