@@ -25,8 +25,11 @@ jobs:
   - {name: tidy, command: "touch tidied", depends_on: [bug, doomed], cancel_on_blocking_job_failure: false}
   - {name: fine, command: "true"}
 """
-RUNS_AGAIN = "'torc-reset -w 1 -s pending_failed' runs it again"
-WAYS = f"'torc-diagnose 1' says why, {RUNS_AGAIN}, 'torc-jobs set --status failed JOB' makes it final"
+WHY = "'torc-diagnose 1' says why"
+READY = "'torc-reset -w 1 -s pending_failed' makes them ready again"
+FINAL = "'torc-jobs set --status failed JOB' makes one final"
+MORE = "'torc-recover 1' gives more to those that had too little"
+WAYS = f"{WHY}, {READY}, {FINAL}"
 
 
 @pytest.fixture
@@ -59,7 +62,10 @@ def record(output: bytes, kind: str) -> list[dict[str, Any]]:
 def test_everything_that_shows_jobs_shows_it_and_what_can_be_done(torc: Torc, stored: Path) -> None:
     (summary,) = record(torc("torc-status", 1).stdout, "summary")
     (reason,) = [each for each in summary["reasons"] if each["reason"] == "pending_failed"]
-    assert (reason["text"], summary["is_success"]) == (f"job 4: awaiting classification: {WAYS}", False)
+    assert (reason["text"], summary["is_success"]) == (
+        f"job 4: awaiting classification: {WHY}, {MORE}, {READY}, {FINAL}",
+        False,
+    )
     assert len(record(torc("torc-jobs", "-s", "pending_failed", 1).stdout, "job")) == 1
     assert len(record(torc("torc-results", "-s", "pending_failed", 1).stdout, "result")) == 1
     (found,) = [x for x in record(torc("torc-diagnose", 1).stdout, "diagnosis") if x["job_id"] == 4]

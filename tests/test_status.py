@@ -86,8 +86,9 @@ READY = [
     (job(1, "running"), {"lost": frozenset({1})}, "lost_worker",
      "job 1: the worker that had it is gone: torc-sync 42, then torc-run 42"),
     (job(1, "pending_failed"), {}, "pending_failed",
-     ("job 1: awaiting classification: 'torc-diagnose 42' says why, 'torc-reset -w 42 -s pending_failed' runs it again,"
-      " 'torc-jobs set --status failed JOB' makes it final")),
+     ("job 1: awaiting classification: 'torc-diagnose 42' says why, 'torc-recover 42' gives more to those that had too"
+      " little, 'torc-reset -w 42 -s pending_failed' makes them ready again, 'torc-jobs set --status failed JOB' makes"
+      " one final")),
     (job(1, "uninitialized"), {}, "uninitialized", "job 1: not started yet: torc-run 42"),
     (job(1, "blocked"), {}, "unsettled", "job 1: nothing holds it back any more: torc-sync 42"),
 ]  # fmt: skip

@@ -184,6 +184,8 @@ def test_the_journal_is_listed_with_what_was_undone(torc, store_file) -> None:
     table = torc("undo", "--list", 1, "-f", "table", env={"COLUMNS": "200"}).stdout.decode()
     assert "memory 2g -> 3g" in table
     assert "status failed -> ready" in table
+    narrow = torc("undo", "--list", 1, "-f", "table", env={"COLUMNS": "80"}).stdout.decode()
+    assert "status failed" in narrow
 
 
 @pytest.mark.parametrize(

@@ -47,12 +47,20 @@ def test_the_whole_block() -> None:
     held = "1 held (JobHeldUser; 104), 1 submitting (allocation 5)"
     assert lines(made, 1000) == [
         "-- workflow 1 (w), run 2, watched for 16m 40s --",
-        "jobs         45 of 48 ended (40 completed, 4 failed, 1 pending failed), 3 running",
+        "jobs         45 of 48 ended, 3 running",
         "waiting for  3 running jobs to end",
         "next look    in 23s; recoveries: 0 of 3",
+        "so far       40 completed, 4 failed, 1 pending failed",
         f"allocations  1 active (101; ends in 1h 0m 0s), 2 queued (Priority; 102, 103), {held}",
         r"last ended   job 12: failed with 3, 5s ago (a\x1b\nb)",
     ]
+
+
+def test_the_counts_of_all_states_fit_80_columns() -> None:
+    made = board(
+        counts(completed=9000, failed=700, canceled=10, pending_failed=50, running=200, ready=1000, blocked=2000)
+    )
+    assert all(len(line) <= 80 for line in lines(made, 1000))
 
 
 QUEUED = (allocation(1, "queued", "Resources"), allocation(2, "queued", "Priority"), allocation(3, "queued"))

@@ -193,7 +193,7 @@ def nothing_recoverable(workflow_id: int, counts: Plan) -> list[str]:
 def awaiting(workflow_id: int, counts: Mapping[str, int]) -> list[str]:
     """Say how many failures wait for somebody to judge them, and how that is done; nothing where there are none."""
     number = counts["pending_failed"]
-    return [f"{number} job(s) await classification: {ways.classify(workflow_id)}"] if number else []
+    return [f"{number} job(s) await classification: {ways.classify(workflow_id, recovered=True)}"] if number else []
 
 
 def look(workflow_id: int, job_id: int | None) -> str:

@@ -105,7 +105,7 @@ def _each(facts: Facts) -> Iterator[tuple[int, tuple[Any, ...], Record]]:
         elif status == "blocked":
             yield job_id, *_blocked(held.get(job_id), facts)
         elif status == "pending_failed":
-            text = f"awaiting classification: {ways.classify(facts.workflow_id)}"
+            text = f"awaiting classification: {ways.classify(facts.workflow_id, recovered=False)}"
             yield job_id, ("pending_failed",), _entry("pending_failed", text)
         elif status == "uninitialized":
             yield job_id, ("uninitialized",), _entry("uninitialized", _run("not started yet", facts))

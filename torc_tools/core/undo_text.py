@@ -17,12 +17,12 @@ def subject(record: Record) -> str:
 
 
 def change(record: Record) -> str:
-    """Say what became of the subject: only the fields that differ, each as it was and as it is."""
+    """Say what became of the subject: only the fields that differ, as it was and is; the status first."""
     before, after = record["before"], record["after"]
     if before is None or after is None:
         verb, state = ("made", after) if before is None else ("gone", before)
         return f"{verb}: " + ", ".join(f"{_word(key)} {_told(key, value)}" for key, value in (state or {}).items())
-    keys = [key for key in after if before.get(key) != after[key]]
+    keys = sorted((key for key in after if before.get(key) != after[key]), key=lambda key: key != "status")
     return ", ".join(f"{_word(key)} {_told(key, before.get(key))} -> {_told(key, after[key])}" for key in keys)
 
 

@@ -40,6 +40,7 @@ def lines(board: Board, now: float) -> list[str]:
         ("jobs", jobs(board.seen.counts)),
         ("waiting for", board.doing or waiting(board, now)),
         ("next look", _next(board, now)),
+        ("so far", ended(board.seen.counts)),
         ("allocations" if board.seen.can_add else "workers", holders(board.holders, now)),
         ("last ended", last(board.last, now)),
     ]
@@ -48,16 +49,18 @@ def lines(board: Board, now: float) -> list[str]:
 
 
 def jobs(counts: Mapping[str, int]) -> str:
-    """Count jobs: '44 of 100 ended (40 completed, 4 failed), 3 running, 53 ready'."""
-    ended = [f"{counts[name]} {_word(name)}" for name in _ENDED if counts[name]]
-    going = [f"{counts[name]} {_word(name)}" for name in _GOING if counts[name]]
+    """Count jobs: '44 of 100 ended, 3 running, 53 ready'."""
     number = sum(counts[name] for name in _ENDED)
-    first = f"{number} of {sum(counts.values())} ended" + (f" ({', '.join(ended)})" if ended else "")
-    return ", ".join([first, *going])
+    return ", ".join([f"{number} of {sum(counts.values())} ended", *_counted(counts, _GOING)])
 
 
-def _word(name: str) -> str:
-    return name.replace("_", " ")
+def ended(counts: Mapping[str, int]) -> str:
+    """Count the jobs that have ended: '40 completed, 4 failed'; in a line of its own, so that 80 columns show both."""
+    return ", ".join(_counted(counts, _ENDED))
+
+
+def _counted(counts: Mapping[str, int], names: Sequence[str]) -> list[str]:
+    return [f"{counts[name]} {name.replace('_', ' ')}" for name in names if counts[name]]
 
 
 def waiting(board: Board, now: float) -> str:

@@ -19,10 +19,12 @@ def go_on(workflow_id: int, store: str = "", *, is_slurm: bool) -> str:
     return on_slurm(workflow_id, store) if is_slurm else here(workflow_id, store)
 
 
-def classify(workflow_id: int) -> str:
-    """Give the commands for failures that wait for somebody to judge them."""
-    again = f"'torc-reset -w {workflow_id} -s pending_failed' runs it again"
-    return f"'torc-diagnose {workflow_id}' says why, {again}, 'torc-jobs set --status failed JOB' makes it final"
+def classify(workflow_id: int, *, recovered: bool) -> str:
+    """Give the commands for failures that wait for somebody to judge them; a recovery is none where one was made."""
+    why = f"'torc-diagnose {workflow_id}' says why"
+    more = "" if recovered else f", 'torc-recover {workflow_id}' gives more to those that had too little"
+    again = f"'torc-reset -w {workflow_id} -s pending_failed' makes them ready again"
+    return f"{why}{more}, {again}, 'torc-jobs set --status failed JOB' makes one final"
 
 
 def uncancel(workflow_id: int) -> str:

@@ -34,10 +34,8 @@ def watch(watcher: Watch) -> int:
         with watcher.notices.errors(state), watcher.metrics.of(state, once=False) as ends:
             return ends(_steps(watcher, state))
     except KeyboardInterrupt:
-        workflow_id = watcher.request.workflow_id
-        watcher.log.say(
-            f"Leaving workflow {workflow_id}: its workers go on. 'torc-watch {workflow_id}' comes back to it."
-        )
+        left = f"Leaving workflow {watcher.request.workflow_id}: its workers go on."
+        watcher.log.say(f"{left} The same command comes back to it.")
         raise
 
 
