@@ -551,3 +551,21 @@ def test_who_has_left_and_since_when_retries_wait(store_file: Path) -> None:
     db.execute(f"UPDATE job SET status = {states.BLOCKED} WHERE status = {states.READY}")
     assert not allocations.attended(db, 1)  # the allocation that waits in the queue has nothing to do
     db.close()
+
+
+def test_a_workflow_that_was_meant_for_slurm_is_not_run_here_when_planning_failed(
+    torc: Torc, cluster: Cluster, work_dir: Path
+) -> None:
+    """Ten thousand jobs on a login node are nobody's wish."""
+    cluster.knob("sinfo", "unable")
+    cluster.knob("scontrol", "unable")
+    cluster.knob("sbatch", "unable")
+    assert torc("torc-run", "--slurm", "-", "--account", "proj", input=SPEC).returncode == 69
+    for name in ("sinfo", "scontrol", "sbatch"):
+        cluster.knob(name, None)
+    cluster.hold()
+    for arguments in (("--auto-schedule",), ("--recover",)):
+        torc("torc-watch", 1, "--once", *arguments, "--account", "proj")
+        assert execute("torc.db", "SELECT DISTINCT kind FROM allocation") in ([], [("slurm",)])
+    assert execute("torc.db", "SELECT count(*) FROM result") == [(0,)]
+    assert len(cluster.jobs()) > 0

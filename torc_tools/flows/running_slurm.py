@@ -8,7 +8,7 @@ from torc_tools import exits
 from torc_tools.core import pace, ways
 from torc_tools.exits import Failure
 from torc_tools.flows import running, slurm_sync
-from torc_tools.shell import allocations, pipeline, queries, stream
+from torc_tools.shell import allocations, pipeline, queries, store, stream
 
 
 def run_there(
@@ -24,6 +24,8 @@ def run_there(
         running.refuse_missing(db, workflow)
     if workflow["is_canceled"]:
         raise Failure(exits.EMPTY, f"workflow {workflow_id} is canceled: {ways.uncancel(workflow_id)} starts it again")
+    with store.transaction(db):
+        allocations.wish_for_slurm(db, workflow_id, "torc-run")
     if allocations.live(db, workflow_id):
         slurm_sync.reconcile(db, workflow_id, "torc-run")
     sent = 0

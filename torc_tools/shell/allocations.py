@@ -157,10 +157,35 @@ def met_slurm(db: sqlite3.Connection, workflow_id: int) -> bool:
 
 
 def engine(db: sqlite3.Connection, workflow_id: int) -> str:
-    """Say what runs a workflow: 'slurm' or 'local', by its last allocation; before the first, by its schedulers."""
-    query = "SELECT kind FROM allocation WHERE workflow_id = ? ORDER BY allocation_id DESC LIMIT 1"
+    """Say what runs a workflow: 'slurm' or 'local'.
+
+    That is what was wished for last where nothing has come of it yet, else what its last allocation is; before the
+    first, what its schedulers say.
+    """
+    last = last_id(db, workflow_id)
+    query = "SELECT json_extract(config, '$.slurm_after') FROM workflow WHERE workflow_id = ?"
     row = db.execute(query, (workflow_id,)).fetchone()
-    if row is not None:
-        return "slurm" if row[0] == "slurm" else "local"
+    if row is not None and row[0] is not None and row[0] >= last:
+        return "slurm"
+    if last:
+        query = "SELECT kind FROM allocation WHERE allocation_id = ?"
+        return "slurm" if db.execute(query, (last,)).fetchone()[0] == "slurm" else "local"
     query = "SELECT 1 FROM slurm_scheduler WHERE workflow_id = ? LIMIT 1"
     return "local" if db.execute(query, (workflow_id,)).fetchone() is None else "slurm"
+
+
+def wish_for_slurm(db: sqlite3.Connection, workflow_id: int, command: str) -> None:
+    """Note that a workflow is to run on Slurm, before anything is planned: if that fails, it is not run here instead.
+
+    Inside the caller's transaction.
+    """
+    if engine(db, workflow_id) == "slurm":
+        return
+    last = last_id(db, workflow_id)
+    query = "UPDATE workflow SET config = json_set(config, '$.slurm_after', ?) WHERE workflow_id = ?"
+    db.execute(query, (last, workflow_id))
+    why: Record = {"reason": "to be run on Slurm"}
+    after = {"slurm_after": last}
+    journal.record(
+        db, workflow_id, command, [journal.Change("workflow", workflow_id, why, {"slurm_after": None}, after)]
+    )
