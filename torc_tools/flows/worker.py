@@ -81,8 +81,8 @@ class Worker:
         self._tick()
         loop.later(HEARTBEAT_S, self._heartbeat)
         loop.later(SERIES_S, self._keep_samples)
-        if self.desk.policy.node:
-            self.desk.ticks.watch_machine()
+        if self.desk.policy.node and self.desk.series is not None:
+            self.desk.ticks.watch_machine(self.desk.series)
         if self.terms.stop_at is not None:
             loop.at(self.terms.stop_at, self._end)
         if self._early():

@@ -13,7 +13,7 @@ from torc_tools.flows.worker_manifest import Policy
 from torc_tools.flows.worker_ticks import Ticks
 from torc_tools.records import Record
 from torc_tools.shell import layout, series, trees
-from torc_tools.shell.census import Census
+from torc_tools.shell.census import Census, Followed
 from torc_tools.shell.events import EventFile
 from torc_tools.shell.launch import Shell
 from torc_tools.shell.loop import Loop
@@ -61,9 +61,9 @@ class Desk:
         self.env = _environment(workflow, self.output_dir)
         self.trees: dict[bytes, trees.Tree] = {}
         self.orphanage = trees.Orphanage(f"TORC_JOB_MARK={workflow['token']}.".encode())
-        self._ending: trees.Tree | None = None
+        self._ending: Followed | None = None
         self.census = Census()
-        self.ticks = Ticks(self)
+        self.ticks = Ticks(policy, loop, self.census, self.look_for_orphans)
         self.series = self._series() if policy.series or policy.node else None
 
     def _series(self) -> SeriesFile:

@@ -7,13 +7,10 @@ full pass over /proc is made only now and then, and where more were born than th
 import os
 import resource
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, Protocol
 
 from torc_tools.shell import procs
 from torc_tools.shell.processes import Process
-
-if TYPE_CHECKING:
-    from torc_tools.shell.trees import Tree
 
 FULL_S = 60.0  # between two full passes
 _FEW = 256  # so many numbers cost less than a full pass on any machine
@@ -21,6 +18,15 @@ _IN_FLIGHT = 16  # of the last numbers, those that nobody has yet may be of proc
 _INIT = 1
 _CORE_SHARE = 0.01  # of one core, for reading which memory is shared; that is dear, and the process waits meanwhile
 _BURST_S = 0.1
+
+
+class Followed(Protocol):
+    """What is known here of a tree. `processes` are those found to belong to it; they are put in here."""
+
+    processes: dict[int, Process]
+
+    def ended(self, pid: int, cpu_s: float) -> None:
+        """Note that a process of the tree has ended."""
 
 
 class _Born(NamedTuple):
@@ -34,10 +40,10 @@ class Census:
 
     def __init__(self) -> None:
         """Begin with no tree."""
-        self._owner: dict[int, Tree] = {}
-        self._roots: dict[int, Tree] = {}
-        self._marks: dict[bytes, Tree] = {}
-        self.heir: Tree | None = None  # the tree that all belong to whose parent we have become
+        self._owner: dict[int, Followed] = {}
+        self._roots: dict[int, Followed] = {}
+        self._marks: dict[bytes, Followed] = {}
+        self.heir: Followed | None = None  # the tree that all belong to whose parent we have become
         self._adopters = {_INIT, os.getpid()}
         self._last: int | None = None  # the number up to which all processes are known
         self._in_flight: list[int] = []
@@ -46,7 +52,7 @@ class Census:
         self._counted = procs.counts_births()
         self._credit, self._credit_at = _BURST_S, time.monotonic()
 
-    def join(self, tree: "Tree", pid: int, mark: bytes = b"") -> None:
+    def join(self, tree: Followed, pid: int, mark: bytes = b"") -> None:
         """Follow a tree that begins with `pid`; what loses its parent is known by its session, or by `mark`."""
         if not procs.PROC:
             return
@@ -58,27 +64,27 @@ class Census:
             self._marks[mark] = tree
         self.own(pid, tree)
 
-    def leave(self, tree: "Tree") -> None:
+    def leave(self, tree: Followed) -> None:
         """Follow a tree no more."""
         for pid in list(tree.processes):
             self.drop(pid, tree)
         self._roots = {pid: other for pid, other in self._roots.items() if other is not tree}
         self._marks = {mark: other for mark, other in self._marks.items() if other is not tree}
 
-    def own(self, pid: int, tree: "Tree") -> None:
+    def own(self, pid: int, tree: Followed) -> None:
         """Count a process to a tree."""
         if pid not in self._owner:
             self._owner[pid] = tree
             tree.processes[pid] = Process(pid, keep=len(self._owner) <= self._room)
 
-    def drop(self, pid: int, tree: "Tree") -> None:
+    def drop(self, pid: int, tree: Followed) -> None:
         """Forget a process that is gone, or is of no interest any more."""
         process = tree.processes.pop(pid, None)
         if process is not None:
             process.close()
             del self._owner[pid]
 
-    def tree_of(self, pid: int) -> "Tree | None":
+    def tree_of(self, pid: int) -> Followed | None:
         """Give the tree of a process, which may be a zombie: it is known, or in the session of a first process."""
         if not self._roots:
             return None
@@ -139,7 +145,7 @@ class Census:
                     self.own(found.pid, tree)
                     parents.append(found.pid)
 
-    def _adopted(self, found: _Born) -> "Tree | None":
+    def _adopted(self, found: _Born) -> Followed | None:
         """Give the tree of a process that has lost its parent."""
         tree = self._roots.get(found.session)
         if tree is None and self._marks:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from torc_tools.shell import procs
-from torc_tools.shell.census import Census
+from torc_tools.shell.census import Census, Followed
 from torc_tools.shell.processes import Process
 
 _TRIES = 4  # to read the memory of all processes while none comes or goes
@@ -245,7 +245,7 @@ class Orphanage:
                     over.append(pid)
         return over
 
-    def ended(self, pid: int, cpu_s: float, known: Tree | None) -> None:
+    def ended(self, pid: int, cpu_s: float, known: Followed | None) -> None:
         """Note that an adopted process has ended and used that much CPU time; it may be `known` whose it was."""
         tree = self._owner.pop(pid, None) or known
         if tree is not None:
