@@ -83,7 +83,6 @@ _PASSED = (  # options that are passed on, and take a value which is no operand
     *("--where", "--query", "-l", "--limit", "--profile", "--partition", "--account", "--walltime", "-o"),
     *("--memory", "--cpus", "--gpus", "--memory-multiplier", "--runtime-multiplier"),
 )
-GLOBALS = (*_VALUED, *_BARE, *_FIRST)
 
 
 class Globals(NamedTuple):
