@@ -1,27 +1,13 @@
 """Profiles that a site writes itself: plain data of a YAML or JSON file, read with every problem and where it is."""
 
 import re
-from collections.abc import Callable, Mapping
 from typing import Any
 
 from torc_tools import units
-from torc_tools.core.problems import Path, Problems, nearest, shown
+from torc_tools.core import fieldreaders
+from torc_tools.core.fieldreaders import Known, Reader, flag, text
+from torc_tools.core.problems import Path, Problems, nearest
 from torc_tools.core.profiles import Partition, Profile
-from torc_tools.exits import Failure
-
-_Read = Callable[[Any], Any]
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("not a text")
-    return value
-
-
-def _flag(value: Any) -> bool:
-    if value is True or value is False:
-        return bool(value)
-    raise ValueError("not true or false")
 
 
 def _count(value: Any) -> int:
@@ -43,26 +29,26 @@ def _factor(value: Any) -> float:
 
 
 def _memory(value: Any) -> int:
-    return units.parse_memory(value if type(value) is int else _text(value))
+    return units.parse_memory(value if type(value) is int else text(value))
 
 
 def _duration(value: Any) -> int:
-    return units.parse_duration(_text(value))
+    return units.parse_duration(text(value))
 
 
-def _of(unit: int) -> _Read:
+def _of(unit: int) -> Reader:
     return lambda value: _some(value) * unit
 
 
 def _environment(value: Any) -> str:
-    if not re.fullmatch(r"[A-Za-z_]\w*=.*", _text(value), re.ASCII | re.DOTALL):
+    if not re.fullmatch(r"[A-Za-z_]\w*=.*", text(value), re.ASCII | re.DOTALL):
         raise ValueError("not NAME=value")
     return str(value)
 
 
 def _pattern(value: Any) -> str:
     try:
-        re.compile(_text(value))
+        re.compile(text(value))
     except re.error as error:
         raise ValueError(f"not a regular expression: {error}") from None
     return str(value)
@@ -74,35 +60,35 @@ def _words(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
-PARTITION: Mapping[str, tuple[str, _Read]] = {  # key in the file: field of Partition, how it is read
-    "name": ("name", _text),
-    "description": ("description", _text),
+PARTITION: Known = {  # key in the file: field of Partition, how it is read
+    "name": ("name", text),
+    "description": ("description", text),
     "cpus_per_node": ("cpus_per_node", _some),
     "memory": ("memory_bytes", _memory),
     "memory_mb": ("memory_bytes", _of(1 << 20)),
     "max_walltime": ("max_walltime_s", _duration),
     "max_walltime_secs": ("max_walltime_s", _some),
     "gpus_per_node": ("gpus_per_node", _count),
-    "gpu_type": ("gpu_type", _text),
+    "gpu_type": ("gpu_type", text),
     "gpu_memory": ("gpu_memory_bytes", _memory),
     "gpu_memory_gb": ("gpu_memory_bytes", _of(1 << 30)),
     "local_disk": ("local_disk_bytes", _memory),
     "local_disk_gb": ("local_disk_bytes", _of(1 << 30)),
-    "shared": ("shared", _flag),
-    "requires_explicit_request": ("requires_explicit_request", _flag),
-    "default_qos": ("default_qos", _text),
+    "shared": ("shared", flag),
+    "requires_explicit_request": ("requires_explicit_request", flag),
+    "default_qos": ("default_qos", text),
     "min_nodes": ("min_nodes", _count),
     "max_nodes": ("max_nodes", _some),
     "max_nodes_per_user": ("max_nodes_per_user", _some),
-    "is_default": ("is_default", _flag),
+    "is_default": ("is_default", flag),
     "features": ("features", _words),
 }
-PROFILE: Mapping[str, tuple[str, _Read]] = {
-    "display_name": ("display_name", _text),
-    "description": ("description", _text),
+PROFILE: Known = {
+    "display_name": ("display_name", text),
+    "description": ("description", text),
     "detect_env_var": ("detect_env_var", _environment),
     "detect_hostname": ("detect_hostname", _pattern),
-    "default_account": ("default_account", _text),
+    "default_account": ("default_account", text),
     "charge_factor_cpu": ("charge_factor_cpu", _factor),
     "charge_factor_gpu": ("charge_factor_gpu", _factor),
 }
@@ -127,7 +113,7 @@ def read(data: Any, problems: Problems) -> list[Profile]:
 def _profile(name: str, given: Any, problems: Problems) -> Profile:
     path: Path = ("profiles", name)
     partitions = given.get("partitions") if isinstance(given, dict) else None
-    fields = _fields(given, path, PROFILE, problems, {"partitions"})
+    fields = fieldreaders.read(given, path, PROFILE, problems, {"partitions"})
     if isinstance(given, dict) and (not isinstance(partitions, list) or not partitions):
         problems.add(
             (*path, "partitions") if "partitions" in given else path, "'partitions' is not a list of partitions"
@@ -145,7 +131,7 @@ def _profile(name: str, given: Any, problems: Problems) -> Profile:
 
 
 def _partition(given: Any, path: Path, problems: Problems) -> Partition | None:
-    fields = _fields(given, path, PARTITION, problems, set())
+    fields = fieldreaders.read(given, path, PARTITION, problems, set())
     if not isinstance(given, dict):
         return None
     told = {PARTITION[key][0] for key in given if key in PARTITION}
@@ -155,29 +141,3 @@ def _partition(given: Any, path: Path, problems: Problems) -> Partition | None:
     if (fields.get("min_nodes") or 0) > (fields.get("max_nodes") or 1 << 41):
         problems.add((*path, "min_nodes"), "more than 'max_nodes'")
     return Partition(**fields) if all(field in fields for field in _NEEDED) else None
-
-
-def _fields(
-    given: Any, path: Path, known: Mapping[str, tuple[str, _Read]], problems: Problems, others: set[str]
-) -> dict[str, Any]:
-    """Read the keys of one map; null is as if the key were not there."""
-    found: dict[str, Any] = {}
-    if not isinstance(given, dict):
-        problems.add(path, f"'{shown(path[-1:])}' is not a map")
-        return found
-    for key, value in given.items():
-        if key in others or value is None:
-            continue
-        if key not in known:
-            problems.add((*path, key), f"unknown key{nearest(str(key), [*known, *others])}")
-            continue
-        field, reader = known[key]
-        try:
-            read_value = reader(value)
-        except (ValueError, Failure) as error:
-            problems.add((*path, key), str(error))
-            continue
-        if field in found:
-            problems.add((*path, key), "said twice, in two units")
-        found[field] = read_value
-    return found

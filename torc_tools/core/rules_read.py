@@ -1,13 +1,14 @@
 """Rules as users write them: plain data of a YAML file, read with every problem and where it is."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from torc_tools import states, units
+from torc_tools.core import fieldreaders
+from torc_tools.core.fieldreaders import Known, Reader, flag
 from torc_tools.core.problems import Path, Problems, nearest
 from torc_tools.core.rules import ACTIONS, COMPARISONS, Match, Name, Rule
-from torc_tools.exits import Failure
 
 _RANGE = re.compile(r"(-?\d{1,10})\s*-\s*(-?\d{1,10})", re.ASCII)
 _ATTEMPT = re.compile(r"(<=|>=|==|!=|<|>|=)?\s*(\d{1,9})", re.ASCII)
@@ -16,9 +17,7 @@ Check = Callable[[str], str | None]  # says what is wrong with a regular express
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError("not a text")
-    return value.strip()
+    return fieldreaders.text(value).strip()
 
 
 def _word(value: Any) -> str:
@@ -34,12 +33,6 @@ def _one_of(known: tuple[str, ...]) -> Callable[[Any], str]:
         return str(value)
 
     return read
-
-
-def _flag(value: Any) -> bool:
-    if value is True or value is False:
-        return bool(value)
-    raise ValueError("not true or false")
 
 
 def _factor(value: Any) -> int:
@@ -105,8 +98,7 @@ def _attempt(value: Any) -> tuple[str, int]:
     return {None: "==", "=": "=="}.get(match[1], match[1]), int(match[2])
 
 
-_Reader = Callable[[Any], Any]
-_RULE: Mapping[str, tuple[str, _Reader]] = {  # key: field of Rule, how it is read
+_RULE: Known = {  # key: field of Rule, how it is read
     "name": ("name", _text),
     "cause": ("cause", _word),
     "certainty": ("certainty", _one_of(("likely", "weak"))),
@@ -116,11 +108,11 @@ _RULE: Mapping[str, tuple[str, _Reader]] = {  # key: field of Rule, how it is re
     "memory_factor": ("memory_milli", _factor),
     "runtime_factor": ("runtime_milli", _factor),
     "max_attempts": ("max_attempts", _some),
-    "shadow": ("shadow", _flag),
+    "shadow": ("shadow", flag),
 }
 
 
-def _conditions(check: Check) -> Mapping[str, tuple[str, _Reader]]:
+def _conditions(check: Check) -> Known:
     def expression(value: Any) -> str:
         wrong = check(_text(value))
         if wrong is not None:
@@ -133,7 +125,7 @@ def _conditions(check: Check) -> Mapping[str, tuple[str, _Reader]]:
             return Name(expression(text[1:-1]), is_regex=True)
         return Name(text)
 
-    readers: dict[str, _Reader] = {
+    readers: dict[str, Reader] = {
         "state": _state,
         "return_code": _codes,
         "log": expression,
@@ -170,17 +162,17 @@ def read(data: Any, file: str, problems: Problems, check: Check, *, builtin: boo
     return found
 
 
-def _rule(given: Any, path: Path, conditions: Mapping[str, tuple[str, _Reader]], problems: Problems) -> Rule | None:
+def _rule(given: Any, path: Path, conditions: Known, problems: Problems) -> Rule | None:
     if not isinstance(given, dict):
         problems.add(path, "not a rule: a rule is a map with 'name' and 'match'")
         return None
     before = len(problems)
-    fields = _fields(given, path, _RULE, problems, {"match"})
+    fields = fieldreaders.read(given, path, _RULE, problems, {"match"})
     match = given.get("match")
     if not isinstance(match, dict):
         problems.add((*path, "match") if "match" in given else path, "no map 'match' of conditions")
         match = {}
-    asked = _fields(match, (*path, "match"), conditions, problems, set())
+    asked = fieldreaders.read(match, (*path, "match"), conditions, problems, set())
     if "name" not in fields and "name" not in given:
         problems.add(path, "no 'name'")
     if len(problems) > before:
@@ -208,22 +200,3 @@ def _contradiction(rule: Rule) -> tuple[str, str] | None:
     if rule.max_attempts is not None and rule.action in ("hold", "fail"):
         return "max_attempts", f"goes with an action that runs the job again, not with '{rule.action}'"
     return None
-
-
-def _fields(
-    given: dict[str, Any], path: Path, known: Mapping[str, tuple[str, _Reader]], problems: Problems, others: set[str]
-) -> dict[str, Any]:
-    """Read the keys of one map; null is as if the key were not there."""
-    found: dict[str, Any] = {}
-    for key, value in given.items():
-        if key in others or value is None:
-            continue
-        if key not in known:
-            problems.add((*path, key), f"unknown key{nearest(str(key), [*known, *others])}")
-            continue
-        field, reader = known[key]
-        try:
-            found[field] = reader(value)
-        except (ValueError, Failure) as error:
-            problems.add((*path, key), str(error))
-    return found
