@@ -120,6 +120,19 @@ def test_only_what_failed_is_asked_for_by_name(torc, slurm) -> None:
     assert [each["job_id"] for each in results(torc("torc-sacct", "--failed"))] == [8, 9]
 
 
+def test_allocations_of_workflows_are_left_out_unless_they_are_named(torc, slurm) -> None:
+    names = ("torc_wf1_a7_9d729ff8", "torc_wf12_sstandard-1_be4b-_f2", "torc_wf1_mine", "not_torc_wf1_a7_9d729ff8")
+    slurm(*(job(str(number), "FAILED", "1:0", JobName=name) for number, name in enumerate(names, 1)))
+    done = torc("torc-sacct", "--failed")
+    assert [each["job_name"] for each in results(done)] == list(names[2:])
+    assert orjson.loads(done.stdout.splitlines()[-1])["count"] == 2
+    assert said(done) == [
+        "torc-sacct: 2 allocation(s) of workflows left out: torc-diagnose WORKFLOW explains their jobs"
+    ]
+    done = torc("torc-sacct", 1, 2, 3, 4)
+    assert ([each["job_name"] for each in results(done)], said(done)) == (list(names), [])
+
+
 def test_what_is_made_of_them_changes_no_store(torc, slurm, store_file) -> None:
     """The ids of Slurm may be those of jobs of a store."""
     before = store_file.read_bytes()

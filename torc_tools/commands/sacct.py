@@ -38,6 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.jobs and (args.user or args.all_users):
         made.error("jobs are named by their ids or by their user, not by both")
     found = plainjobs.results(slurmtext.accounting(_asked(args)))
+    if not args.jobs:
+        found = _plain(found)
     kept = (each for each in found if not args.failed or states.NUMBERS[each["status"]] in states.RECOVERABLE)
     people = looking.for_people(args)
     shown = _for_people(kept) if people else kept
@@ -47,6 +49,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run() -> None:
     """Be the command."""
     stream.run(main, PROG)
+
+
+def _plain(found: Iterable[Record]) -> Iterator[Record]:
+    """Leave out the allocations of workflows, whose jobs torc-diagnose knows, and say so."""
+    from torc_tools.core import sbatch
+
+    left = 0
+    for record in found:
+        if sbatch.is_ours(record["job_name"] or ""):
+            left += 1
+        else:
+            yield record
+    if left:
+        stream.say(f"{PROG}: {left} allocation(s) of workflows left out: torc-diagnose WORKFLOW explains their jobs")
 
 
 def _asked(args: argparse.Namespace) -> str:

@@ -18,6 +18,7 @@ _LINE = 4000  # bytes of a value up to which sbatch surely reads a line whole
 _OURS_BEGIN = "torc:"  # of a comment
 _IDS = 100_000  # characters of a dependency: one argument of a command line holds 131,072
 _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+")
+_OUR_NAME = re.compile(r"torc_wf[0-9]+_(a[0-9]+|s[A-Za-z0-9.-]+)_[A-Za-z0-9_-]{8}", re.ASCII)
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _NAMING = ("job-name", "comment", "dependency", "chdir", "output", "error", "input", "open-mode", "signal")
 _OTHER = (
@@ -107,6 +108,11 @@ def _check_fields(record: Record) -> None:
         need({"type": "allocation", "after_groups": group}, "after_groups", str)
     for key, value in (may(record, "sbatch", dict) or {}).items():
         _refuse_control(key, value)
+
+
+def is_ours(name: str) -> bool:
+    """Tell whether a Slurm job of this name is an allocation of a workflow: whether `job_name` gives such names."""
+    return _OUR_NAME.fullmatch(name) is not None
 
 
 def job_name(record: Record, allocation_id: int, workflow_token: str) -> str:
