@@ -13,6 +13,11 @@ INTERRUPTED = 130  # Ctrl-C
 PIPE = 141  # the reader went away
 
 
+def as_shell(returncode: int) -> int:
+    """Give the status of a process as a shell tells it: 128 + N where signal N ended it, and `returncode` is -N."""
+    return 128 - returncode if returncode < 0 else returncode
+
+
 class Failure(Exception):  # noqa: N818  it is an outcome for the user, not a programming error
     """Ends the command with `status` after one line `message` on stderr (and `more`, where it is one a problem).
 

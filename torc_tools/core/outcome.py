@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from torc_tools import states
+from torc_tools import exits, states
 
 MEMORY, RUNTIME, END, INTERRUPTED, CANCELED, SUPERSEDED = (
     "memory_limit",
@@ -35,7 +35,7 @@ def outcome(exit_code: int, stop: str | None, codes: Codes, *, killed: bool = Fa
     `stop` is why we stopped it (None: we did not), `killed` whether it needed SIGKILL. A job that ends by itself after
     the warning keeps its code: the caller notes the warning, because code 0 may then be unfinished work.
     """
-    code = 128 - exit_code if exit_code < 0 else exit_code
+    code = exits.as_shell(exit_code)
     if stop is None:
         return Outcome(states.FAILED if code else states.COMPLETED, code, None)
     if stop == MEMORY:

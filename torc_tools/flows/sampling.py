@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any, Self
 
+from torc_tools import exits
 from torc_tools.exits import Failure
 from torc_tools.flows.sampling_meter import Meter, TreeMeter, identity, readable, sample
 from torc_tools.records import Record
@@ -99,7 +100,7 @@ class Measured:
             "type": "usage",
             "command": [readable(word) for word in self._argv],
             **self._about,
-            "return_code": 128 - exit_code if exit_code < 0 else exit_code,
+            "return_code": exits.as_shell(exit_code),
             "started_at": self._started_at,
             "exec_time_s": round(exec_time, 6),
             "cpu_time_s": round(cpu, 6),

@@ -63,4 +63,4 @@ def output(command: str, arguments: Sequence[str]) -> Ended:
     for number, handler in before.items():
         signal.signal(number, handler)
     status = os.waitstatus_to_exitcode(ended)
-    return Ended(written, 128 - status if status < 0 else status, memory[:].rstrip(b"\0").decode(errors="replace"))
+    return Ended(written, exits.as_shell(status), memory[:].rstrip(b"\0").decode(errors="replace"))

@@ -4,7 +4,6 @@ import contextlib
 import math
 import os
 import select
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -64,7 +63,7 @@ def _run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> by
             process, [answer if hook.asked is not None else lines, lines], time.monotonic() + hook.limit_s, beat
         )
     except BaseException:
-        _end(process)
+        programs.end(process, GRACE_S)
         raise
     finally:
         for pipe in (process.stdout, process.stderr):
@@ -72,12 +71,12 @@ def _run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> by
                 pipe.close()
     lines.end()
     if not ended:
-        _end(process)
+        programs.end(process, GRACE_S)
         allowed = units.format_duration(math.ceil(hook.limit_s))
         raise Failure(exits.EMPTY, f"Recovery hook '{hook.command}' ran longer than {allowed} and was stopped")
     status = process.wait()
     if status:
-        code = 128 - status if status < 0 else status
+        code = exits.as_shell(status)
         raise Failure(exits.EMPTY, f"Recovery hook '{hook.command}' failed with exit code {code}")
     return bytes(answer.found)
 
@@ -178,16 +177,3 @@ def _follow(
     finally:
         if end is not None:
             os.close(end)
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End the hook and what it started."""
-    import subprocess
-
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE_S)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

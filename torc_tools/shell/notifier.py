@@ -2,12 +2,12 @@
 
 import contextlib
 import os
-import signal
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from torc_tools.shell import onpath
+from torc_tools import exits
+from torc_tools.shell import onpath, programs
 
 if TYPE_CHECKING:
     import subprocess
@@ -76,23 +76,12 @@ class Notifier:
         self.stop()
         if status is None:
             return True, f"ran longer than {LIMIT_S:g} s and was stopped"
-        code = 128 - status if status < 0 else status
+        code = exits.as_shell(status)
         return True, f"failed with exit code {code}" if code else None
 
     def stop(self) -> None:
         """End it and what it started; what has ended by itself may leave something in the background."""
-        import subprocess
-
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
-            _signal(process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(GRACE_S)
-            _signal(process.pid, signal.SIGKILL)
-            process.wait()
+            programs.end(process, GRACE_S)
         self._stack.close()
-
-
-def _signal(group: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)

@@ -151,7 +151,7 @@ def _listen(reader: int, hear: Hear) -> None:
 
 def _verdict(names: Sequence[str], statuses: Sequence[int]) -> tuple[int, str]:
     """Give (status, name) of the first stage that failed of itself, not because a later one stopped reading."""
-    plain = [128 - status if status < 0 else status for status in statuses]
+    plain = [exits.as_shell(status) for status in statuses]
     for wanted in (lambda status: status not in (exits.OK, exits.PIPE), bool):
         for name, status in zip(names, plain, strict=True):
             if wanted(status):
@@ -181,7 +181,7 @@ def foreground(stage: Stage) -> int:
         signal.signal(signal.SIGTERM, before)
     if interrupted:
         raise KeyboardInterrupt
-    return 128 - status if status < 0 else status
+    return exits.as_shell(status)
 
 
 def _pass_on(process: "Child", number: int) -> None:

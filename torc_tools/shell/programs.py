@@ -1,10 +1,16 @@
-"""A program of the user's, as an option names it: the command line that a shell would make of it, without a shell."""
+"""A program of the user's, as an option names it: its command line, as a shell would make it, and its end."""
 
+import contextlib
 import os
 import shlex
+import signal
+from typing import TYPE_CHECKING
 
 from torc_tools import exits
 from torc_tools.exits import Failure
+
+if TYPE_CHECKING:
+    import subprocess
 
 
 def words(command: str, what: str) -> list[str]:
@@ -26,3 +32,19 @@ def words(command: str, what: str) -> list[str]:
     if shutil.which(split[0]) is None:
         raise Failure(exits.NO_INPUT, f"cannot run {what} '{split[0]}': no such program")
     return split
+
+
+def end(process: "subprocess.Popen[bytes]", grace_s: float) -> None:
+    """End a program that leads a process group, and what it started: politely, and after `grace_s` with SIGKILL."""
+    import subprocess
+
+    _signal(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(grace_s)
+    _signal(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

@@ -60,7 +60,7 @@ class Task:
         with self._lock:
             self._process = None
             self._go_on()
-        status = 128 - process.returncode if process.returncode < 0 else process.returncode
+        status = exits.as_shell(process.returncode)
         said = [line for line in stderr.decode(errors="replace").splitlines() if line.strip()]
         return Ran(stage, stdout, status, said[-MOST_SAID:], data is not None)
 
@@ -123,4 +123,4 @@ def soon_over(process: "pipeline.Child", within_s: float) -> int | None:
         status = process.wait(within_s)
     except subprocess.TimeoutExpired:
         return None
-    return 128 - status if status < 0 else status
+    return exits.as_shell(status)
