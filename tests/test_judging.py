@@ -362,6 +362,9 @@ def test_a_diagnosis_written_by_hand_that_is_none_is_refused(wrong) -> None:
 def test_the_least_that_a_diagnosis_needs_to_be_folded() -> None:
     (found,) = failure_groups.folded([{"type": "diagnosis", "job_id": 7, "cause": "unknown"}])
     assert (found["count"], found["line"], found["command"]) == (1, "", None)
+    unasked = rule_report.Unasked()
+    assert list(unasked.passing([{"type": "diagnosis", "job_id": 7, "cause": "oom"}]))
+    assert unasked.count == 0
 
 
 def test_a_result_whose_worker_is_no_name_is_refused(torc) -> None:
@@ -378,6 +381,8 @@ def test_rules_one_by_one(torc, rules) -> None:
     ]
     assert shown == [("bad-input", 1, 1, 4), ("never", 0, 0, None)]
     assert found[-1]["count"] == 2
+    assert said(done) == ["torc-diagnose: 2 failure(s) of certain cause: no rule is asked about these"]
+    assert said(torc("torc-diagnose", "--by-rule", 1)) == []
     assert torc("torc-diagnose", "--by-rule", "--group", 1).returncode == 2
 
 

@@ -57,7 +57,7 @@ def _show(found: Iterable[Record], args: argparse.Namespace, own: Sequence[Rule]
         folded = failure_groups.folded(found)
         return _show_groups(list(folded), args) if people else output.emit(folded, args)
     if args.by_rule:
-        return output.emit(rule_report.folded(found, own), args, RULES)
+        return _show_rules(found, args, own)
     if not people:
         return output.emit(found, args, COLUMNS)
     return output.emit(records.replace(found, "diagnosis", _for_people), args, PEOPLES)
@@ -68,6 +68,15 @@ def _show_groups(found: Sequence[Record], args: argparse.Namespace) -> int:
     status = output.emit(map(_group_for_people, found), args, GROUPS)
     for line in failure_groups.commands(output.where(found, args.where)):
         stream.say(line)
+    return status
+
+
+def _show_rules(found: Iterable[Record], args: argparse.Namespace, own: Sequence[Rule]) -> int:
+    """Write a line for each rule, and say of how many failures those of the user were not asked at all."""
+    unasked = rule_report.Unasked()
+    status = output.emit(rule_report.folded(unasked.passing(found), own), args, RULES)
+    if own and unasked.count:
+        stream.say(f"{PROG}: {unasked.count} failure(s) of certain cause: no rule is asked about these")
     return status
 
 
