@@ -101,6 +101,22 @@ def test_a_signal_ends_the_hook_and_what_it_started(work_dir: Path, number: int)
     waiting.until(lambda: not alive(work_dir / "pid"), "the end of what the hook started")
 
 
+def test_a_signal_while_the_hook_is_started_ends_it_too(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(work_dir / "h", "sleep 60 & echo $! > made; mv made pid; wait")
+    start = hooks._start
+
+    def interrupted(hook: hooks.Hook) -> "subprocess.Popen[bytes]":
+        process = start(hook)
+        waiting.until((work_dir / "pid").exists, "the hook")
+        signal.raise_signal(signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(hooks, "_start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run("h")
+    waiting.until(lambda: not alive(work_dir / "pid"), "the end of what the hook started", 5)
+
+
 def test_a_hook_that_closes_its_output_is_followed_to_its_end(work_dir: Path) -> None:
     script(work_dir / "h", "exec >&- 2>&-; sleep 0.1; touch done")
     assert run("h") == []

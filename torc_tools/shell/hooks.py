@@ -56,17 +56,20 @@ def run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> byt
 
 
 def _run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> bytes:
-    process = _start(hook)
+    process: subprocess.Popen[bytes] | None = None
     lines, answer = _Lines(say), _Answer(hook.command)
     try:
+        with waking.held():
+            process = _start(hook)
         ended = _follow(
             process, [answer if hook.asked is not None else lines, lines], time.monotonic() + hook.limit_s, beat
         )
     except BaseException:
-        programs.end(process, GRACE_S)
+        if process:
+            programs.end(process, GRACE_S)
         raise
     finally:
-        for pipe in (process.stdout, process.stderr):
+        for pipe in (process.stdout, process.stderr) if process else ():
             if pipe:
                 pipe.close()
     lines.end()

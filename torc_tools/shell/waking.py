@@ -44,6 +44,16 @@ def interruptible() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def held() -> Iterator[None]:
+    """Let a signal that would end us wait until the block is over: what was started in it is known then."""
+    came: list[int] = []
+    with catching((signal.SIGINT, signal.SIGTERM, signal.SIGHUP), lambda number, _: came.append(number)):
+        yield
+    for number in came[:1]:
+        signal.raise_signal(number)
+
+
+@contextlib.contextmanager
 def catching(numbers: Iterable[int], handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
     """Within the block `handler` gets these signals; one that is ignored (nohup, a job in the background) stays so."""
     before = {number: signal.getsignal(number) for number in numbers if signal.getsignal(number) != signal.SIG_IGN}
