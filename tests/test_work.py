@@ -185,6 +185,14 @@ def test_missing_output_fails_and_the_log_tail_tells(torc: Torc, work_dir: Path)
     assert ends(events)[2, 1]["status"] == "completed"
 
 
+def test_a_job_that_puts_a_pipe_where_its_log_was_holds_nobody(torc: Torc, work_dir: Path) -> None:
+    line = 'log=$(readlink -f /proc/$$/fd/2); rm "$log"; mkfifo "$log"; exit 3'
+    events = work(torc, workflow(work_dir), job(1, line), job(2, "true"))
+    end = ends(events)[1, 1]
+    assert (end["status"], end["return_code"], end["log_tail"]) == ("failed", 3, None)
+    assert ends(events)[2, 1]["status"] == "completed"
+
+
 HOG = "import signal; x = bytearray(({1}, {0} << 20)[1]); signal.pause()"
 
 

@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 
-from torc_tools.shell import liveness
+from torc_tools.shell import liveness, plainfile
 
 DEFAULT_SIGNALS = [
     signal.SIGPIPE,
@@ -115,7 +115,7 @@ def output(mode: str, stem: str) -> Output:
 def tail(path: str | None, size: int = 4096) -> str | None:
     """Give the last bytes of a file as text; None where there is none or it is empty."""
     try:
-        with open(path or "", "rb") as file:
+        with plainfile.opened(path or "") as file:
             file.seek(max(0, os.fstat(file.fileno()).st_size - size))
             return file.read(size).decode(errors="replace") or None
     except OSError:

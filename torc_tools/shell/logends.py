@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from torc_tools.shell import layout
+from torc_tools.shell import layout, plainfile
 
 MOST = 1 << 16  # bytes of one file that rules look at: its end
 COUNTED = 1 << 30  # bytes that are read to count lines
@@ -26,7 +26,7 @@ def paths(output_dir: str, ids: tuple[int, int, int, int]) -> list[str]:
 def read(path: str, most: int = MOST) -> End | None:
     """Give the end of a file, from the beginning of a line on where it is cut; None where it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with plainfile.opened(path) as file:
             offset = max(0, os.fstat(file.fileno()).st_size - most)
             file.seek(offset)
             raw = file.read(most)
@@ -42,7 +42,7 @@ def ending_with(path: str, tail: str) -> End | None:
     """Give the end of a file where it is `tail`, as a record kept it; None where the file is gone or is another."""
     size = len(tail.encode(errors="replace"))
     try:
-        with open(path, "rb") as file:
+        with plainfile.opened(path) as file:
             offset = max(0, os.fstat(file.fileno()).st_size - size)
             file.seek(offset)
             raw = file.read(size)
@@ -57,7 +57,7 @@ def line_at(end: End) -> int | None:
         return None
     count, left = 1, end.offset
     try:
-        with open(end.path, "rb") as file:
+        with plainfile.opened(end.path) as file:
             while left > 0 and (piece := file.read(min(left, _CHUNK))):
                 count += piece.count(b"\n")
                 left -= len(piece)

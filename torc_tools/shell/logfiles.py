@@ -3,11 +3,13 @@
 import os
 import re
 import tarfile
+import zlib
 from collections.abc import Iterator
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from torc_tools import exits
 from torc_tools.exits import Failure
+from torc_tools.shell import plainfile, stream
 
 MOST = 64 * 2**20  # bytes of one file that are read
 _NAMES = (  # the workflow's id ends where something else than a digit follows: wf1 is not wf10
@@ -33,10 +35,10 @@ class Log(NamedTuple):
 
 def logs(place: str) -> Iterator[tuple[Log, str]]:
     """Give the logs of a folder or an archive with their text, by name. Raises Failure(66), Failure(65)."""
-    for name, file in _files(place):
+    for name, raw in _files(place):
         log = named(name)
         if log is not None:
-            yield log, file.read(MOST).decode(errors="replace")
+            yield log, raw.decode(errors="replace")
 
 
 def named(name: str) -> Log | None:
@@ -90,20 +92,24 @@ def _names(folder: str) -> list[str]:
     return sorted(found)
 
 
-def _files(place: str) -> Iterator[tuple[str, IO[bytes]]]:
+def _files(place: str) -> Iterator[tuple[str, bytes]]:
     if os.path.isdir(place):
-        for name in _names(place):
-            if named(name):
-                with open(os.path.join(place, name), "rb") as file:
-                    yield name, file
+        for name in filter(named, _names(place)):
+            try:
+                with plainfile.opened(os.path.join(place, name)) as file:
+                    raw = file.read(MOST)
+            except OSError as error:
+                stream.say(f"cannot read '{name}': {error.strerror}: it is left out")
+                continue
+            yield name, raw
         return
     try:
         with tarfile.open(place) as packed:
             for member in packed:
                 inside = packed.extractfile(member) if member.isfile() else None
                 if inside is not None:
-                    yield member.name, inside
+                    yield member.name, inside.read(MOST)
     except FileNotFoundError:
         raise Failure(exits.NO_INPUT, f"no such folder or archive: '{place}'") from None
-    except tarfile.TarError as error:
+    except (tarfile.TarError, EOFError, zlib.error) as error:  # the last two: it is torn
         raise Failure(exits.DATA, f"cannot read archive '{place}': {error}") from None

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from torc_tools import exits
 from torc_tools.exits import Failure
-from torc_tools.shell import layout
+from torc_tools.shell import layout, plainfile
 
 CHUNK = 1 << 16
 LOOK_S = 0.2  # how long a follower waits before it looks at the files again
@@ -36,7 +36,7 @@ def need(paths: Sequence[str], job_id: int) -> list[str]:
 
 def read(path: str, offset: int) -> Iterator[bytes]:
     """Give the bytes of a file from `offset` on, in pieces."""
-    with open(path, "rb") as file:
+    with plainfile.opened(path) as file:
         file.seek(offset)
         while piece := file.read(CHUNK):
             yield piece
@@ -46,7 +46,7 @@ def tail_offset(path: str, lines: int | None) -> int:
     """Give where the last `lines` lines of a file begin; 0 for None. Reads backwards, no more than it must."""
     if lines is None:
         return 0
-    with open(path, "rb") as file:
+    with plainfile.opened(path) as file:
         end = at = file.seek(0, os.SEEK_END)
         left = lines
         while at > 0:
