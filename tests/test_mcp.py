@@ -1,6 +1,7 @@
 """torc-mcp: its tools through the SDK's own client over a real pipe, what they refuse, and what they leave behind."""
 
 import contextlib
+import io
 import os
 import re
 import signal
@@ -325,6 +326,21 @@ def test_a_folder_that_becomes_a_link_meanwhile_leads_nowhere(work_dir: Path, mo
         assert file.read() == b"of the job"
     with pytest.raises(Failure):
         inside.opened("torc_output", "job_stdio/x.e").__enter__()
+
+
+def test_a_search_ends_in_a_log_that_grows_faster_than_it_is_read(work_dir: Path) -> None:
+    class Growing(io.BytesIO):
+        """A log to which something is added whenever it is read."""
+
+        def readline(self, size: int | None = -1) -> bytes:
+            at = self.tell()
+            self.seek(0, os.SEEK_END)
+            self.write(b"more\n")
+            self.seek(at)
+            return super().readline(size)
+
+    found = inside.search(Growing(b"more\nx\nmo"), "mo", 9, 1000)
+    assert (found.lines, found.size) == ([(1, b"more"), (3, b"mo")], 9)
 
 
 def test_a_log_that_a_job_made_a_link_is_not_followed(store_file: Path) -> None:

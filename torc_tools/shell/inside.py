@@ -115,7 +115,7 @@ def search(file: IO[bytes], text: str, lines: int, most: int) -> Found:
     file.seek(0 if numbered else size - MOST_SCANNED)
     wanted, count = text.lower(), 0
     kept: list[tuple[int | None, bytes]] = []
-    for number, line in enumerate(_bounded(file), 1):
+    for number, line in enumerate(_bounded(file, size - file.tell()), 1):
         if wanted in line.decode(errors="replace").lower():
             count += 1
             kept.append((number if numbered else None, line.rstrip(b"\r\n")[:MOST_LINE]))
@@ -127,7 +127,8 @@ def search(file: IO[bytes], text: str, lines: int, most: int) -> Found:
     return Found(kept, count, size)
 
 
-def _bounded(file: IO[bytes]) -> Iterator[bytes]:
-    """Give the lines of a file, no more of one at a time than is good for the memory."""
-    while line := file.readline(MOST_SCANNED):
+def _bounded(file: IO[bytes], left: int) -> Iterator[bytes]:
+    """Give the lines of the next `left` bytes of a file, which may be growing faster than it is read."""
+    while left > 0 and (line := file.readline(left)):
+        left -= len(line)
         yield line
