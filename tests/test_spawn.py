@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 from collections import Counter
@@ -18,12 +19,12 @@ from street import query, statuses
 from waiting import until
 
 from torc_tools import states
-from torc_tools.core import spawning
+from torc_tools.core import references, spawning
 from torc_tools.core.board import Board
 from torc_tools.core.packing import Capacity
 from torc_tools.core.spawning import Known
 from torc_tools.flows import creation, fold
-from torc_tools.shell import store
+from torc_tools.shell import appending, spawnfile, store
 
 KNOWN = Known(["a", "b"], {"b": "0" * 32}, ["small"], [], [], [("f", "/f")], [], {"files": [(0, 0)], "data": []})
 HOSTILE = "x\n'\"\x1b[31m<script>$(touch pwned)"
@@ -247,6 +248,70 @@ def test_what_is_no_list_of_jobs_is_refused(torc: Torc, work_dir: Path, way: str
     assert torc("torc-run", spec(work_dir, line("seed", way))).returncode == 1
     ((facts,),) = query("SELECT facts FROM result")
     assert says in json.loads(facts)["log_tail"]
+
+
+@pytest.mark.parametrize("way", ["ln -s NAME NAME", "python3 -c 'import socket; socket.socket(1).bind(\"NAME\")'"])
+def test_what_is_put_in_the_place_of_the_lines_holds_nobody_up(torc: Torc, work_dir: Path, way: str) -> None:
+    torc("torc-create", spec(work_dir, line("s")))
+    events(ended(1, lines(line("w"))))
+    name = "torc_output/job_stdio/job_wf1_j1_r1_a1.spawn"
+    os.unlink(name)
+    subprocess.run(["sh", "-c", way.replace("NAME", name)], check=True)
+    assert torc("torc-status", 1).returncode == 0
+    assert statuses() == {"s": "failed"}
+
+
+def test_a_file_that_is_still_written_to_is_read_no_further_than_it_may_go(
+    work_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spawnfile, "MAX_BYTES", 1000)
+    (work_dir / "grown").write_bytes(b" " * 5000)
+    seen = os.stat_result((0o100644, *[0] * 9))
+    monkeypatch.setattr(spawnfile.os, "fstat", lambda _: seen)
+    assert spawnfile._read(str(work_dir / "grown")) == (None, 1001)
+
+
+def test_a_batch_of_more_lines_than_a_workflow_may_have_jobs_is_read_no_further(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(spawning, "MAX_JOBS", 9)
+    assert told(b"{}\n" * 10) == ["more than 9 lines"]
+    many = (line(f"{name}{{i}}", parameters={"i": "1:9"}) for name in "wv")
+    assert told(lines(*many)) == ["the workflow would have more than 9 jobs"]
+
+
+def test_a_regular_expression_that_takes_too_long_is_refused(torc: Torc, work_dir: Path) -> None:
+    torc("torc-create", spec(work_dir, line("s"), line("a" * 60 + "!")))
+    slow = [line(f"w{n}", depends_on_regexes=["^(a|aa)+" + "$" * n]) for n in range(1, 9)]
+    events(ended(1, lines(*slow)))
+    assert torc("torc-status", 1, timeout=60).returncode == 0
+    assert statuses()["s"] == "failed"
+    ((facts,),) = query("SELECT facts FROM result")
+    tail = json.loads(facts)["log_tail"]
+    assert "line 1: depends_on_regexes: regular expression '^(a|aa)+$' takes too long" in tail
+    assert tail.count("too long") == 1
+
+
+def test_what_was_meant_is_looked_for_only_as_long_as_it_is_told() -> None:
+    known = KNOWN._replace(jobs=[f"work_{n}" for n in range(5000)])
+    with pytest.MonkeyPatch.context() as patch:
+        count: list[str] = []
+        patch.setattr(references, "nearest", lambda word, _: count.append(word) or "")
+        assert len(told(lines(*(line(f"w{n}", depends_on=[f"wrk_{n}"]) for n in range(200))), known)) == 20
+    assert len(count) == 20
+
+
+def test_a_line_that_a_full_disk_cut_costs_no_other(work_dir: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        appending.append("told", b'{"first": 1}\n')
+        with pytest.raises(OSError, match="No space"):
+            appending.append("told", b'{"second": 2}\n')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    appending.append("told", b'{"third": 3}\n')
+    assert (work_dir / "told").read_bytes() == b'{"first": 1}\n{"secon\n{"third": 3}\n'
 
 
 def test_only_the_attempt_that_ends_well_spawns(torc: Torc, work_dir: Path) -> None:

@@ -11,15 +11,27 @@ _LITERAL = re.compile(r"\^((?:[A-Za-z0-9_ /:,=@%&~#<>!\"';-]|\\[.\-_/+])*)\$", r
 _VARIABLE = re.compile(r"\$\{(files|user_data)\.(input|output)\.([^}]+)\}")
 
 
+Compiler = Callable[[str], Callable[[str], object]]
+_NEAREST = 20  # so many unknown names are told what may have been meant: that takes its time
+
+
+def compiled(pattern: str) -> Callable[[str], object]:
+    """Give the search of a regular expression. Raises re.error, OverflowError or RecursionError."""
+    return re.compile(pattern).search
+
+
 class Directory:
     """The names of one kind (job, file, user data), each with its index."""
 
-    def __init__(self, kind: str, problems: Problems) -> None:
-        """Start empty; problems are reported as being about a `kind`."""
+    def __init__(self, kind: str, problems: Problems, compiler: Compiler = compiled) -> None:
+        """Start empty; problems are reported as being about a `kind`.
+
+        A search that raises TimeoutError is a problem, and the last one that is made.
+        """
         self.kind = kind
         self.names: list[str] = []
         self.index: dict[str, int] = {}
-        self._problems = problems
+        self._problems, self._compiler, self._gave_up = problems, compiler, False
         self._excused: list[re.Pattern[str]] = []
         self._by_regex: dict[str, Indexes] = {}
         self._last: tuple[Any, Any, Indexes] = (None, None, ())
@@ -53,7 +65,8 @@ class Directory:
         if len(found) < len(names):
             for name in names:
                 if name not in self.index and not any(each.fullmatch(name) for each in self._excused):
-                    self._problems.add(path, f"unknown {self.kind} '{name}'{nearest(name, self.index)}")
+                    near = nearest(name, self.index) if len(self._problems) < _NEAREST else ""
+                    self._problems.add(path, f"unknown {self.kind} '{name}'{near}")
         self._last = (names, path, found)
         return found
 
@@ -73,18 +86,24 @@ class Directory:
                 hit = self.index.get(literal[1].replace("\\", ""))
                 self._by_regex[pattern] = () if hit is None else (hit,)
             else:
-                search = self._compiled(pattern, path)
-                if search is None:
+                hits = self._hits(pattern, path)
+                if hits is None:
                     return ()
-                self._by_regex[pattern] = tuple([i for i, name in enumerate(self.names) if search(name)])
+                self._by_regex[pattern] = hits
         return self._by_regex[pattern]
 
-    def _compiled(self, pattern: str, path: Path) -> Callable[[str], object] | None:
+    def _hits(self, pattern: str, path: Path) -> Indexes | None:
+        if self._gave_up:
+            return None
         try:
-            return re.compile(pattern).search
+            search = self._compiler(pattern)
+            return tuple([i for i, name in enumerate(self.names) if search(name)])
         except (re.error, OverflowError, RecursionError) as error:
             self._problems.add(path, f"not a regular expression: '{pattern}': {error}")
-            return None
+        except TimeoutError:
+            self._problems.add(path, f"regular expression '{pattern}' takes too long")
+            self._gave_up = True
+        return None
 
 
 def has_variables(text: str | None) -> bool:

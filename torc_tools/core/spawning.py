@@ -5,16 +5,17 @@ same fields adds nothing, so an attempt may spawn again what a former one did; w
 """
 
 import hashlib
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from torc_tools.core import constants, expand, graph, linking, specfields
+from torc_tools.core import constants, expand, graph, linking, references, specfields
 from torc_tools.core.expand import Sources
 from torc_tools.core.plan import Plan
 from torc_tools.core.planning import MAX_JOBS
 from torc_tools.core.problems import Path, Problems, shown
-from torc_tools.core.references import Directory
+from torc_tools.core.references import Compiler, Directory
 from torc_tools.core.specfields import Entry
 
 MAX_ITERATIONS = 1000  # unless dynamic_jobs says otherwise: how deep jobs may spawn jobs that spawn jobs
@@ -46,14 +47,18 @@ class Batch(NamedTuple):
     problems: list[str]
 
 
-def batch(text: bytes, known: Known) -> Batch:
-    """Check the lines of an attempt against what is `known`; with problems, the plan may not be stored."""
+def batch(text: bytes, known: Known, compiled: Compiler = references.compiled) -> Batch:
+    """Check the lines of an attempt against what is `known`; with problems, the plan may not be stored.
+
+    `compiled` reads the regular expressions.
+    """
     problems = Problems()
     lines, numbers = _lines(text, problems)
-    entries = [each for entry in _entries(lines, problems) for each in _each(entry, problems)]
+    each_job = (each for entry in _entries(lines, problems) for each in _each(entry, problems))
+    entries = list(itertools.islice(each_job, MAX_JOBS + 1))
     new, digests = _new(entries, known, problems)
     made = _stubs(known)
-    _link(made, new, known, problems)
+    _link(made, new, known, problems, compiled)
     problems.sort(key=lambda problem: problem.path[1:2])
     told = [_told(path, words, numbers) for path, words in problems]
     return Batch(made, len(known.jobs), digests, len(entries) - len(new), told[:_SHOWN])
@@ -75,6 +80,9 @@ def _lines(text: bytes, problems: Problems) -> tuple[list[Any], list[int]]:
     for number, line in enumerate(text.split(b"\n"), 1):
         if not line.strip():
             continue
+        if len(lines) == MAX_JOBS:
+            problems.add((), f"more than {MAX_JOBS} lines")
+            return [], []
         try:
             lines.append(json.loads(line, parse_constant=_no_number))
         except (ValueError, RecursionError):
@@ -164,7 +172,7 @@ def _stubs(known: Known) -> Plan:
     return made
 
 
-def _link(made: Plan, entries: Sequence[Entry], known: Known, problems: Problems) -> None:
+def _link(made: Plan, entries: Sequence[Entry], known: Known, problems: Problems, compiled: Compiler) -> None:
     """Put the new jobs behind the stubs, and resolve what they refer to."""
     names = {
         "job": known.jobs,
@@ -175,7 +183,7 @@ def _link(made: Plan, entries: Sequence[Entry], known: Known, problems: Problems
         "user_data": [name for name, _ in known.user_data],
     }
     kinds = {"resource_requirements": "resource requirements", "failure_handler": "failure handler"}
-    directories = {key: Directory(kinds.get(key, key.replace("_", " ")), problems) for key in names}
+    directories = {key: Directory(kinds.get(key, key.replace("_", " ")), problems, compiled) for key in names}
     for key, directory in directories.items():
         directory.names.extend(names[key])
         directory.index.update((name, number) for number, name in reversed(list(enumerate(names[key]))))

@@ -17,6 +17,22 @@ def trouble(expression: str) -> str | None:
     return None
 
 
+def bounded(expression: str) -> Callable[[str], object]:
+    """Give the search of a regular expression, which raises TimeoutError where a text takes too long.
+
+    Raises re.error for what is no expression.
+    """
+    import re
+
+    import regex
+
+    try:
+        pattern = regex.compile(expression)
+    except regex.error as error:
+        raise re.error(str(error)) from None
+    return lambda text: pattern.search(text, timeout=LIMIT_S)
+
+
 class Searcher:
     """Searches texts; keeps the compiled expressions, and which of them took too long."""
 

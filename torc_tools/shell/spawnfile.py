@@ -1,5 +1,6 @@
 """The file to which a job writes what it spawns: marked by the worker when the job has ended, read by whoever folds."""
 
+import errno
 import os
 import stat
 from typing import Any
@@ -9,6 +10,7 @@ from torc_tools.shell import layout
 
 MAX_BYTES = 64 << 20  # that one attempt may write
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_FOR_GOOD = {errno.ELOOP, errno.ENXIO, errno.ENODEV, errno.ENAMETOOLONG}  # a link or a socket in its place
 MARK = {"bytes": int, "sha256": str}  # what a mark holds
 
 
@@ -42,8 +44,8 @@ def read(workflow: Record, life: tuple[int, int, int], marked: dict[str, Any]) -
         text, _ = _read(path(workflow, life))
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         return f"its file cannot be read: {error.strerror}"
-    except OSError:
-        if marked["bytes"] < 0:
+    except OSError as error:
+        if marked["bytes"] < 0 or error.errno in _FOR_GOOD:
             return "its file cannot be read"
         raise
     if text is None or len(text) != marked["bytes"] or _digest(text) != marked["sha256"]:
@@ -66,9 +68,9 @@ def _read(name: str) -> tuple[bytes | None, int]:
         found = os.fstat(fd)
         if not stat.S_ISREG(found.st_mode):
             raise IsADirectoryError(name)
-        if found.st_size > MAX_BYTES:
-            return None, found.st_size
-        text = file.read()
+        text = file.read(MAX_BYTES + 1) if found.st_size <= MAX_BYTES else None
+        if text is None or len(text) > MAX_BYTES:  # somebody may still be writing
+            return None, max(found.st_size, MAX_BYTES + 1)
         return text, len(text)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import orjson
 
 from torc_tools.records import Record
-from torc_tools.shell import crash, layout, liveness
+from torc_tools.shell import appending, crash, layout, liveness
 from torc_tools.shell.claims import CANCEL, CANCEL_JOBS, LOST_JOBS, RUN, SPAWNED
 
 LOOK_S = 0.05  # how long between two looks at the processes that are waited for
@@ -70,8 +70,7 @@ def tell_spawned(workflow: Record, verdicts: Iterable[Record]) -> None:
 
 def _append(workflow: Record, name: str, lines: Iterable[Record]) -> None:
     text = b"".join(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE) for line in lines)
-    with open(os.path.join(_folder(workflow), name), "ab", buffering=0) as file:
-        file.write(text)
+    appending.append(os.path.join(_folder(workflow), name), text)
 
 
 def _folder(workflow: Record) -> str:

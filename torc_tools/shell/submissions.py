@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from torc_tools.records import Record
-from torc_tools.shell import allocations, crash, layout, liveness, procs
+from torc_tools.shell import allocations, appending, crash, layout, liveness, procs
 
 FOREIGN_S = 600.0  # a submitter of another machine, of which nothing can be seen, counts as gone after so long
 _HONOURED = frozenset(  # of sbatch's input variables those that change neither what was planned nor how we find it
@@ -122,8 +122,7 @@ def tell_workers(workflow: Record, allocation_id: int, slurm_job_id: str) -> Non
     line = orjson.dumps({"allocation_id": allocation_id, "slurm_job_id": slurm_job_id})
     path = layout.submitted_path(workflow)
     os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "ab", buffering=0) as file:
-        file.write(line + b"\n")
+    appending.append(path, line + b"\n")
     crash.wrote()
 
 
