@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torc_tools import exits, units
 from torc_tools.exits import Failure
-from torc_tools.shell import liveness, programs, waking
+from torc_tools.shell import liveness, programs
 
 if TYPE_CHECKING:
     import subprocess
@@ -49,7 +49,7 @@ def run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> byt
     `beat` is called at least once a minute. Raises Failure(1) where it cannot be started, exits with another status
     than 0, answers without end, or runs longer than `limit_s` seconds. SIGTERM and SIGHUP end it as Ctrl-C does.
     """
-    from torc_tools.shell import onpath
+    from torc_tools.shell import onpath, waking
 
     with onpath.ours(os.environ.get("PATH")) as path, waking.interruptible():
         return _run(hook._replace(environment={"PATH": path, **hook.environment}), say, beat)
