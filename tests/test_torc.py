@@ -573,6 +573,7 @@ def test_requirements_change_for_all_that_use_them_and_are_journaled(torc: Torc,
     ("line", "status", "message"),
     [
         ("update 1 -N big", 65, "workflow 1 has requirements named 'big': 2"),
+        ("7", 2, "error: argument VERB: not a verb: '7': did you mean 'torc-requirements list 7'?"),
         ("create 1 -N big", 65, "workflow 1 has requirements named 'big': 2"),
         ("create 1", 2, "create needs a name"),
         ("update 1", 2, "update: nothing to set"),

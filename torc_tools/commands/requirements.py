@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
     """Make the parser."""
     made = options.parser(PROG, "List, make or change what jobs ask for: memory, runtime, CPUs, GPUs, nodes.")
     made.usage = USAGE
-    made.add_argument("verb", metavar="VERB", choices=VERBS, help="list, get, create or update")
+    made.add_argument("verb", metavar="VERB", type=_verb, choices=VERBS, help="list, get, create or update")
     made.add_argument("id", metavar="ID", type=options.identifier, help="of a workflow (list, create), else of one")
     values = made.add_argument_group("create and update")
     values.add_argument("-N", "--name", metavar="NAME", type=options.text, help="its name")
@@ -34,6 +34,13 @@ def parser() -> argparse.ArgumentParser:
     options.add_limit(made)
     options.add_source(made)
     return made
+
+
+def _verb(text: str) -> str:
+    """Give a verb; the id of a workflow alone, as other lists take it, is answered with the right words."""
+    if text.isascii() and text.isdigit():
+        raise argparse.ArgumentTypeError(f"not a verb: '{text}': did you mean '{PROG} list {text}'?")
+    return text
 
 
 def main(argv: Sequence[str] | None = None) -> int:
