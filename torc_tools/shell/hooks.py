@@ -56,6 +56,8 @@ def run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> byt
 
 
 def _run(hook: Hook, say: Callable[[str], None], beat: Callable[[], None]) -> bytes:
+    from torc_tools.shell import waking
+
     process: subprocess.Popen[bytes] | None = None
     lines, answer = _Lines(say), _Answer(hook.command)
     try:
