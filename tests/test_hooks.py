@@ -227,4 +227,4 @@ def test_a_pipe_that_is_stopped_leaves_no_process(work_dir: Path) -> None:
 
 def test_stages_are_printed_so_that_a_shell_reads_them_back() -> None:
     assert pipeline.text(["torc-x", "--store", "a b"], ["torc-y"]) == "torc-x --store 'a b' | torc-y"
-    assert pipeline.argv(["torc-x", "1"]) == [sys.executable, "-P", "-m", "torc_tools.commands.x", "1"]
+    assert pipeline.argv(["torc-x", 1]) == [sys.executable, "-P", "-m", "torc_tools.commands.x", "1"]

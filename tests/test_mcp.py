@@ -473,7 +473,7 @@ def test_a_signal_leaves_no_child(raw: Raw, store_file: Path) -> None:
 def test_what_ignores_sigterm_is_killed(work_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stoppable, "GRACE_S", 0.05)
     deaf = ["bash", "-c", "trap '' TERM; echo up >up; while :; do read -t 60 <> <(:); done"]
-    monkeypatch.setattr(stoppable.spawn, "argv", lambda *_: deaf)
+    monkeypatch.setattr(stoppable.pipeline, "argv", lambda *_: deaf)
     task = Task()
     ended: list[int] = []
 

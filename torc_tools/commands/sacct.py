@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from torc_tools import records, states, units
 from torc_tools.core import plainjobs, slurmtext
+from torc_tools.exits import Failure
 from torc_tools.flows import looking
 from torc_tools.records import Record
 from torc_tools.shell import options, output, slurm, stream
@@ -86,8 +87,6 @@ def _job(text: str) -> str:
 
 def _moment(text: str) -> float:
     """Read a time; a duration is that long ago, and comes as a negative number of seconds."""
-    from torc_tools.exits import Failure
-
     try:
         return -float(units.parse_duration(text))
     except Failure:

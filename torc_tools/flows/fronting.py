@@ -1,16 +1,13 @@
 """What `torc` does with a command line that it has read: be the tool, or run it and write torc's JSON."""
 
 import os
-from collections.abc import Iterable
 from typing import NoReturn
-
-import orjson
 
 from torc_tools import exits
 from torc_tools.core.front import Asked, Called, Row
 from torc_tools.exits import Failure
 from torc_tools.records import Record
-from torc_tools.shell import become, output, pipeline, stream
+from torc_tools.shell import become, options, output, pipeline, stream
 
 _UNASKED = {"--force", "--no-prompts", "-n", "--dry-run"}
 _NAMING = {"-j", "--job-id", "--job-ids", "--result-ids", "--upstream-job-id", "-w", "--workflow-id"}
@@ -51,8 +48,7 @@ def _with_workflow(asked: Asked) -> Asked:
 
 
 def _store(asked: Asked) -> str:
-    given = asked.store[0].partition("=")[2] if asked.store else ""
-    return given or os.environ.get("TORC_STORE") or "torc.db"
+    return options.store_of(asked.store[0].partition("=")[2] if asked.store else None)
 
 
 def help_of(row: Row) -> NoReturn:
@@ -100,7 +96,7 @@ def _shaped(asked: Asked) -> int:
     if raw and not raw.startswith(b'{"type":'):
         output.raw(raw)  # no records: the spec of a dry run
         return status
-    records = _records(raw)
+    records = pipeline.records(raw)
     if status and not records:
         if asked.row.shape == "recovery":
             output.line(front_json.recovery_failed(asked.operands, asked.given, complaint.partition(": ")[2]))
@@ -113,7 +109,7 @@ def _shaped(asked: Asked) -> int:
 
 def _asked_too(asked: Asked, name: str) -> list[Record]:
     """Give what another command says of the same workflow; nothing where it fails (it has said why)."""
-    return _records(become.output(f"torc-{name}", ["--format=jsonl", *asked.store, *asked.operands[:1]]).stdout)
+    return pipeline.records(become.output(f"torc-{name}", ["--format=jsonl", *asked.store, *asked.operands[:1]]).stdout)
 
 
 def _items() -> bool:
@@ -122,15 +118,3 @@ def _items() -> bool:
     if wanted not in ("", "array", "items"):
         raise Failure(exits.USAGE, f"TORC_JSON is neither 'array' nor 'items': '{wanted}'")
     return wanted == "items"
-
-
-def _records(raw: bytes) -> list[Record]:
-    """Read the records of a stream of ours, its frame left out."""
-    return [record for record in _lines(raw.splitlines()) if record.get("type") not in ("begin", "end")]
-
-
-def _lines(lines: Iterable[bytes]) -> Iterable[Record]:
-    for line in lines:
-        found = orjson.loads(line)
-        if isinstance(found, dict):
-            yield found

@@ -2,8 +2,6 @@
 
 from typing import Any, NamedTuple
 
-import orjson
-
 from torc_tools.core import mcp_answers
 from torc_tools.exits import Failure
 from torc_tools.records import Record
@@ -46,7 +44,7 @@ class Asked(NamedTuple):
 
     def listed(self, *stage: object) -> list[Record]:
         """Run a command that lists; give its records."""
-        return records(self.run(*stage).stdout)
+        return pipeline.records(self.run(*stage).stdout)
 
     def commands(self) -> list[str]:
         """Give what was run, as lines for a shell."""
@@ -59,12 +57,6 @@ class Asked(NamedTuple):
     def said(self) -> list[str]:
         """Give what the commands said to people."""
         return [line for each in self.ran for line in each.said]
-
-
-def records(raw: bytes) -> list[Record]:
-    """Read the records of a stream of ours, its frame left out."""
-    found = [orjson.loads(line) for line in raw.splitlines()]
-    return [each for each in found if each.get("type") not in ("begin", "end")]
 
 
 def given(asked: Asked, *names: str) -> list[str]:

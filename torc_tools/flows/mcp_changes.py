@@ -9,7 +9,7 @@ from torc_tools import exits
 from torc_tools.core import mcp_answers
 from torc_tools.exits import Failure
 from torc_tools.flows import recovery_stages, recovery_steps
-from torc_tools.flows.mcp_asking import Asked, given, records
+from torc_tools.flows.mcp_asking import Asked, given
 from torc_tools.flows.recovery_stages import Request
 from torc_tools.records import Record
 from torc_tools.shell import layout, lease, pipeline, stoppable
@@ -46,7 +46,7 @@ def recover(asked: Asked) -> Record:
         if ran.status == exits.EMPTY and ran.said and ran.said[-1].startswith("torc-recover: "):
             raise Failure(ran.status, mcp_answers.last_words("torc-recover", ran.said))
         started = _start(request) if here and not ran.status else None
-    found = records(ran.stdout)
+    found = pipeline.records(ran.stdout)
     adjustments = {"adjustments": mcp_answers.of(found, "applied", "adjustment")}
     return {"exit_status": ran.status, **_done(asked, found, adjustments, started, dry_run=dry_run)}
 
@@ -60,7 +60,7 @@ def resubmit(asked: Asked) -> Record:
         return _done(asked, _tried(asked, request), {}, None, dry_run=True)
     with _alone(), lease.take(asked.store, asked.workflow_id, "torc-mcp"):
         asked.run(*recovery_stages.sync(request))
-        found = records(_reset(asked, request).stdout)
+        found = pipeline.records(_reset(asked, request).stdout)
         if request.engine == "slurm":
             found += _submitted(asked, request)
     started = None if request.engine == "slurm" else _start(request)  # without the lease, which it may need
@@ -72,13 +72,13 @@ def _tried(asked: Asked, request: Request) -> list[Record]:
     summary = asked.run(*recovery_stages.sync(request)).stdout
     resets = _reset(asked, request).stdout
     if request.engine != "slurm":
-        return records(resets)
+        return pipeline.records(resets)
     plan = recovery_stages.preview(request)
-    if not records(resets):
-        return records(asked.run(*plan, asked.workflow_id).stdout)
+    if not pipeline.records(resets):
+        return pipeline.records(asked.run(*plan, asked.workflow_id).stdout)
     lines = [*recovery_steps.unframed(summary), *recovery_steps.unframed(resets)]
     planned = asked.run(*plan, data=recovery_steps.framed(asked.workflow_id, lines)).stdout
-    return records(resets) + mcp_answers.of(records(planned), "allocation")
+    return pipeline.records(resets) + mcp_answers.of(pipeline.records(planned), "allocation")
 
 
 def _reset(asked: Asked, request: Request) -> Ran:
@@ -88,7 +88,7 @@ def _reset(asked: Asked, request: Request) -> Ran:
     if request.dry_run:  # beside allocations that are over: that torc-sync found it is not in the store
         words += ["--dry-run", *(["--force"] if request.engine == "slurm" else [])]
     ran = asked.run(*words, also=(exits.DATA,))
-    if ran.status and not records(ran.stdout):
+    if ran.status and not pipeline.records(ran.stdout):
         raise Failure(ran.status, mcp_answers.last_words("torc-reset", ran.said))
     return ran
 
@@ -97,7 +97,7 @@ def _submitted(asked: Asked, request: Request) -> list[Record]:
     plan, submit = recovery_stages.go_on(request)
     planned = asked.run(*plan)
     sent = asked.run(*submit, data=planned.stdout)
-    return records(planned.stdout) + records(sent.stdout)
+    return pipeline.records(planned.stdout) + pipeline.records(sent.stdout)
 
 
 def _start(request: Request) -> Record | None:

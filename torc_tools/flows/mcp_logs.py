@@ -1,8 +1,8 @@
 """The logs that the tools of torc-mcp show: files of a workflow, below its output directory, and no others."""
 
+import argparse
 import contextlib
 import os
-from types import SimpleNamespace
 from typing import Any
 
 from torc_tools import exits
@@ -62,10 +62,10 @@ def output_dir(asked: Asked, workflow_id: int) -> str:
         return str(queries.workflow(db, workflow_id)["output_dir"])
 
 
-def _wanted(asked: Asked) -> Any:
+def _wanted(asked: Asked) -> argparse.Namespace:
     """Give what flows.following reads: the options of torc-jobs --logs."""
     attempt = {"run": asked.get("run_id"), "attempt": asked.get("attempt_id")}
-    return SimpleNamespace(store=asked.store, read_only=asked.read_only, follow=False, **attempt)
+    return argparse.Namespace(store=asked.store, read_only=asked.read_only, follow=False, **attempt)
 
 
 def _by_name(asked: Asked) -> Record:

@@ -17,6 +17,7 @@ from torc_tools.shell import (
     journal,
     liveness,
     manifest,
+    pipeline,
     progress,
     queries,
     spawn,
@@ -90,7 +91,7 @@ def _work(db: sqlite3.Connection, path: str, workflow: Record, allocation_id: in
         return exits.OK
     lines = manifest.write(db, workflow, allocation_id, path)
     signals: list[int] = []
-    worker = spawn.apart(spawn.argv("torc-work", "--quiet", "--allocation-id", allocation_id, *options, lines))
+    worker = spawn.apart(pipeline.argv(["torc-work", "--quiet", "--allocation-id", allocation_id, *options, lines]))
     with spawn.forwarding(worker, signals.append):
         _follow(db, workflow, allocation_id, worker)
     return _told(workflow["workflow_id"], worker.returncode, signals)

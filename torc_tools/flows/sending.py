@@ -10,7 +10,7 @@ from torc_tools.core import margins, sbatch, slurmtext
 from torc_tools.exits import Failure
 from torc_tools.flows.intents import COMMAND
 from torc_tools.records import Record
-from torc_tools.shell import crash, layout, manifest, slurm, spawn, store, submissions
+from torc_tools.shell import crash, layout, manifest, pipeline, slurm, store, submissions
 from torc_tools.shell.asking import Answer
 
 _CERTAIN = (0.0, 0.3)  # when to look, in seconds, where sbatch said that Slurm refused the job
@@ -83,7 +83,7 @@ class Sender:
         mode = "direct" if asked.get("start_one_worker_per_node") else asked.get("mode")
         if mode:
             options += ["--mode", mode]
-        return spawn.argv("torc-work", *options, self._manifest)
+        return pipeline.argv(["torc-work", *options, self._manifest])
 
     def _found(self, row: Record, slurm_job_id: str, why: str) -> Record:
         submissions.tell_workers(self._workflow, row["allocation_id"], slurm_job_id)

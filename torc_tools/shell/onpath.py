@@ -5,7 +5,7 @@ import os
 import shlex
 from collections.abc import Iterator
 
-from torc_tools.shell import spawn
+from torc_tools.shell import pipeline
 
 
 @contextlib.contextmanager
@@ -20,7 +20,7 @@ def ours(path: str | None) -> Iterator[str]:
         for name in names():
             program = os.path.join(folder, name)
             with open(program, "w", encoding="utf-8") as file:
-                file.write(f'#!/bin/sh\nexec {shlex.join(spawn.argv(name))} "$@"\n')
+                file.write(f'#!/bin/sh\nexec {shlex.join(pipeline.argv([name]))} "$@"\n')
             os.chmod(program, 0o700)
         yield os.pathsep.join([folder, path or os.defpath])
 

@@ -135,7 +135,12 @@ def add_limit(made: argparse.ArgumentParser) -> None:
 
 def store_path(args: argparse.Namespace) -> str:
     """Give the path of the store: --store, else $TORC_STORE, else ./torc.db."""
-    return args.store or os.environ.get("TORC_STORE") or "torc.db"
+    return store_of(args.store)
+
+
+def store_of(given: str | None) -> str:
+    """Give the path of the store where an option names it, or nothing does."""
+    return given or os.environ.get("TORC_STORE") or "torc.db"
 
 
 def names(text: str) -> tuple[str, ...]:

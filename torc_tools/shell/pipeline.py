@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from torc_tools import exits
 from torc_tools.exits import Failure
+from torc_tools.records import Record
 
 if TYPE_CHECKING:
     import subprocess
@@ -39,15 +40,23 @@ class Ran(NamedTuple):
         return self.stdout
 
 
-def argv(stage: Stage) -> list[str]:
-    """Give the argument list that starts a stage."""
-    module = stage[0].removeprefix("torc-").replace("-", "_")
-    return [sys.executable, "-P", "-m", f"torc_tools.commands.{module}", *stage[1:]]
+def argv(stage: Sequence[object]) -> list[str]:
+    """Give the argument list that starts a stage of this installation, whatever PATH and the current folder hold."""
+    module = str(stage[0]).removeprefix("torc-").replace("-", "_")
+    return [sys.executable, "-P", "-m", f"torc_tools.commands.{module}", *map(str, stage[1:])]
 
 
 def text(*stages: Stage) -> str:
     """Write stages as a line that a person can paste into a shell."""
     return " | ".join(shlex.join(stage) for stage in stages)
+
+
+def records(raw: bytes) -> list[Record]:
+    """Read the records of a stream that a command of ours wrote, its frame left out."""
+    import orjson  # who reads no stream here need not wait for it
+
+    found = [record for line in raw.splitlines() if isinstance(record := orjson.loads(line), dict)]
+    return [record for record in found if record.get("type") not in ("begin", "end")]
 
 
 def run(*stages: Stage, data: bytes | None = None, hear: Hear | None = None) -> Ran:

@@ -1,10 +1,9 @@
-"""Our own commands as processes: how they are called, and how the end of one is waited for without polling."""
+"""Our own commands as processes that go on beside us, and how the end of one is waited for without polling."""
 
 import contextlib
 import os
 import select
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +13,6 @@ if TYPE_CHECKING:
     import subprocess
 
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def argv(command: str, *options: object) -> list[str]:
-    """Give the argument list that runs 'torc-x' of this installation, whatever PATH and the current folder hold."""
-    module = command.removeprefix("torc-").replace("-", "_")
-    return [sys.executable, "-P", "-m", f"torc_tools.commands.{module}", *map(str, options)]
 
 
 def apart(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":

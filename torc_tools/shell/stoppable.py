@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from torc_tools import exits
 from torc_tools.exits import Failure
-from torc_tools.shell import pipeline, spawn
+from torc_tools.shell import pipeline
 
 if TYPE_CHECKING:
     import subprocess
@@ -48,7 +48,7 @@ class Task:
             self._go_on()
             try:
                 self._process = process = subprocess.Popen(
-                    spawn.argv(*stage),
+                    pipeline.argv(stage),
                     stdin=feed,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.PIPE,
