@@ -653,6 +653,15 @@ def test_logs_of_one_workflow_and_not_of_its_namesakes(torc: Torc, place: Path) 
     found = value(torc("torc", "logs", "analyze", "1", "-f", "json"))
     assert [(each["job_id"], each["line_number"], each["cause"]) for each in found["issues"]] == [(2, 2, "oom")]
     assert (found["files_scanned"], found["errors"], found["warnings"]) == (2, 1, 0)
+    table = torc("logs", "analyze", "1", "-f", "table", env={"COLUMNS": "80"}).stdout.decode()
+    assert table.split()[:6] == [
+        "at",
+        "cause",
+        "severity",
+        "job_id",
+        "line",
+        Path(found["issues"][0]["file"]).name + ":2",
+    ]
     bundled = value(torc("torc", "logs", "bundle", "1", "-f", "json"))
     assert bundled["file_count"] == 2
     again = value(torc("torc", "logs", "analyze", bundled["bundle"], "-f", "json"))

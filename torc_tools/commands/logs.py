@@ -11,7 +11,7 @@ from torc_tools.records import Record
 from torc_tools.shell import logfiles, options, output, queries, stream
 
 PROG = "torc-logs"
-COLUMNS = ("file", "line_number", "cause", "severity", "job_id", "line")
+COLUMNS = ("at", "cause", "severity", "job_id", "line")
 USAGE = """torc-logs analyze [-w WORKFLOW] [--errors-only] WORKFLOW|FOLDER|ARCHIVE
        torc-logs bundle [--into FOLDER] WORKFLOW"""
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if is_id or args.verb == "bundle":
         folder = queries.workflow(looking.at_workflow(args, workflow_id), workflow_id)["output_dir"]
     found = _issues(args, folder, workflow_id) if args.verb == "analyze" else [_bundle(args, folder, workflow_id)]
-    columns = COLUMNS if args.verb == "analyze" else ("workflow_id", "bundle", "file_count", "size_bytes")
+    columns = ("workflow_id", "bundle", "file_count", "size_bytes")
     if looking.for_people(args) and args.verb == "analyze":
         return _table(args, workflow_id, list(found))
     return output.emit(records.framed(PROG, workflow_id, found), args, columns if looking.for_people(args) else ())
@@ -57,9 +57,10 @@ def run() -> None:
 
 
 def _table(args: argparse.Namespace, workflow_id: int | None, found: list[Record]) -> int:
-    """Write a table of issues; the summary becomes a line on stderr."""
+    """Write a table of issues, the name of the file without its folder; the summary becomes a line on stderr."""
     *issues, total = found
-    status = output.emit(records.framed(PROG, workflow_id, issues), args, COLUMNS)
+    shown = ({**each, "at": f"{os.path.basename(each['file'])}:{each['line_number']}"} for each in issues)
+    status = output.emit(records.framed(PROG, workflow_id, shown), args, COLUMNS)
     stream.say(f"{total['files_scanned']} log(s), {total['errors']} error(s), {total['warnings']} warning(s)")
     return status
 
