@@ -12,17 +12,9 @@ import orjson
 from torc_tools import states
 
 
-class Planned(Protocol):
-    """What is stored: lists that run parallel, references as indexes into the list of their kind."""
+class PlannedJobs(Protocol):
+    """Jobs that are stored: lists that run parallel, references as indexes into the list of their kind."""
 
-    workflow: dict[str, Any]
-    requirements: list[dict[str, Any]]
-    handlers: list[dict[str, Any]]
-    schedulers: list[dict[str, Any]]
-    actions: list[dict[str, Any]]
-    file_names: list[str]
-    file_paths: list[str]
-    user_data: list[tuple[str, str | None, bool]]
     names: list[str]
     commands: list[str]
     scripts: list[str | None]
@@ -33,6 +25,19 @@ class Planned(Protocol):
     parents: list[tuple[int, ...]]
     files: dict[str, list[tuple[int, ...]]]
     data: dict[str, list[tuple[int, ...]]]
+
+
+class Planned(PlannedJobs, Protocol):
+    """A workflow that is stored: what its jobs refer to, too."""
+
+    workflow: dict[str, Any]
+    requirements: list[dict[str, Any]]
+    handlers: list[dict[str, Any]]
+    schedulers: list[dict[str, Any]]
+    actions: list[dict[str, Any]]
+    file_names: list[str]
+    file_paths: list[str]
+    user_data: list[tuple[str, str | None, bool]]
 
 
 def workflow(db: sqlite3.Connection, plan: Planned, output_dir: str, submission_dir: str, user: str) -> int:

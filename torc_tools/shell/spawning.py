@@ -2,12 +2,15 @@
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from torc_tools import states
 from torc_tools.records import Record
+
+if TYPE_CHECKING:
+    from torc_tools.shell.insert import PlannedJobs
 
 UNPLANNED = (  # of job j: a retry, or spawned since allocations were submitted
     "(j.attempt_id > 1 OR json_extract(j.config, '$.spawned.at') >"
@@ -21,21 +24,6 @@ _NAMED = {
     "files": ("file", "name, path"),
     "user_data": ("user_data", "name, data"),
 }
-
-
-class Planned(Protocol):
-    """New jobs, behind stubs for those that are there: lists that run parallel, references as indexes."""
-
-    names: list[str]
-    commands: list[str]
-    scripts: list[str | None]
-    requirement: list[int | None]
-    handler: list[int | None]
-    scheduler: list[int | None]
-    settings: list[tuple[int, bool, dict[str, Any]]]
-    parents: list[tuple[int, ...]]
-    files: dict[str, list[tuple[int, ...]]]
-    data: dict[str, list[tuple[int, ...]]]
 
 
 class Place(NamedTuple):
@@ -92,9 +80,12 @@ def generation(db: sqlite3.Connection, job_id: int) -> int:
 
 
 def add(
-    db: sqlite3.Connection, new: Record, there: Place, plan: Planned, marks: Sequence[Mapping[str, Any]]
+    db: sqlite3.Connection, new: Record, there: Place, plan: "PlannedJobs", marks: Sequence[Mapping[str, Any]]
 ) -> list[int]:
-    """Store the new jobs of a plan, each with its mark; give their ids. `new`: workflow_id, run_id, status of all."""
+    """Store the new jobs of a plan, which stand behind stubs for those that are `there`, each with its mark.
+
+    Gives their ids. `new` holds workflow_id, run_id and status of all.
+    """
     old = there.ids["jobs"]
     (last,) = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'job'").fetchone()
     ids = [*old, *range(last + 1, last + 1 + len(marks))]
@@ -121,7 +112,7 @@ def add(
 
 
 def _rows(
-    new: Record, there: Place, plan: Planned, marks: Sequence[Mapping[str, Any]], ids: Sequence[int]
+    new: Record, there: Place, plan: "PlannedJobs", marks: Sequence[Mapping[str, Any]], ids: Sequence[int]
 ) -> Iterator[tuple[Any, ...]]:
     kinds = ("requirements", "handlers", "schedulers")
     first = len(there.ids["jobs"])
