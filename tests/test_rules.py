@@ -1,5 +1,7 @@
 """Rules: how a file is read, what is wrong in one, which rule comes first, what its conditions hold for."""
 
+import re
+
 import pytest
 import regex
 from hypothesis import given
@@ -217,6 +219,34 @@ def test_an_expression_that_takes_too_long_is_told_of_once_and_left_out() -> Non
     assert searcher.search("rule 'x'", "(a|aa)+$", "aa") is None
     assert searcher.search("rule 'y'", "a$", "ba") == 1
     assert len(told) == 1
+
+
+def test_an_expression_that_calls_itself_without_end_is_left_out() -> None:
+    told = []
+    searcher = regexes.Searcher(told.append)
+    assert [searcher.search("rule 'x'", "(?R)", "text") for _ in range(2)] == [None, None]
+    assert told == ["rule 'x': '(?R)' has no end on a log: it is left out from now"]
+    with pytest.raises(TimeoutError):
+        regexes.bounded("(?R)")("text")
+
+
+@pytest.mark.parametrize(
+    ("expression", "is_large"),
+    [
+        ("a{400000000}", True),
+        ("(?:a{1000}){1000}", True),
+        ("((a{100}b){100}){100}", True),
+        ("a" * 100_001, True),
+        (r"[(]{3}(\d{4}-\d{2}){2} \{9999999\} [{9999999}] [](\]{9999999}] a{,9999999} (?:b{0,1000}){1,1000}", False),
+        ("))((", False),
+        ("", False),
+    ],
+)
+def test_an_expression_that_is_too_large_to_be_read_is_refused(expression, is_large) -> None:
+    assert (regexes.trouble(expression) or "").startswith("too large: ") is is_large
+    if is_large:
+        with pytest.raises(re.error, match=r"^too large: "):
+            regexes.bounded(expression)
 
 
 def test_the_line_of_a_match() -> None:

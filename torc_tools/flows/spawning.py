@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from torc_tools import states
 from torc_tools.core.ledger import Life
 from torc_tools.records import Record
-from torc_tools.shell import jobstate, journal, manifest, regexes, spawnfile, stopping, store
+from torc_tools.shell import jobstate, journal, manifest, spawnfile, stopping, store
 from torc_tools.shell import spawning as rows
 from torc_tools.shell.spawning import Place, Spawner
 
@@ -81,6 +81,8 @@ class Spawns:
             user_data=there.names["user_data"],
             outputs=there.outputs,
         )
+        from torc_tools.shell import regexes  # few jobs spawn any
+
         found = spawning.batch(text, known, regexes.bounded)
         deep = spawning.too_deep(rows.generation(self._db, spawner.job_id) + 1, self._workflow["config"])
         return found.problems or ([deep] if deep and found.digests else found)
