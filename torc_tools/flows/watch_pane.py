@@ -1,7 +1,6 @@
 """What torc-watch shows on a terminal below its lines: one block about the workflow, kept up to date while it waits."""
 
 import contextlib
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -24,8 +23,11 @@ PATIENCE = 20  # the store is asked for one part in so many of the time, at most
 def terminal() -> IO[str] | None:
     """Give the terminal that a block can be shown on; None where what is said goes elsewhere, or it is a dumb one."""
     to = stream.voice()
-    known = os.environ.get("TERM", "") not in ("", "dumb", "unknown")
-    return to if known and to is not None and to.isatty() else None
+    if to is None or not to.isatty():
+        return None
+    from torc_tools.shell import progress
+
+    return to if progress.moves() else None
 
 
 class Showing:

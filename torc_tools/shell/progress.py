@@ -62,12 +62,17 @@ def only() -> Iterator[None]:
 
 def possible() -> bool:
     """Say whether stderr is a terminal that can show something in place, and that is ours: not in the background."""
-    if sys.stderr is None or os.environ.get("TERM", "") in ("", "dumb", "unknown"):
+    if sys.stderr is None or not moves():
         return False
     try:
         return sys.stderr.isatty() and os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
     except (OSError, ValueError):
         return False
+
+
+def moves() -> bool:
+    """Say whether a terminal of the kind that $TERM names can show something in place."""
+    return os.environ.get("TERM", "") not in ("", "dumb", "unknown")
 
 
 def _show(step: Step, over: "threading.Event") -> None:
