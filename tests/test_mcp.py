@@ -41,7 +41,7 @@ HOSTILE = "a'b\n\x1b[31m<script>\u202e\U000e0041"  # a line break, a colour, a p
 
 def ask(name: str, store: str = "torc.db", *, read_only: bool = False, **arguments: object) -> mcpserver.Answer:
     """Call a tool without a server; check its answer against its schema."""
-    setting = mcp.Setting(store, ["--store", store], read_only)
+    setting = mcp.Setting(store, read_only)
     answer = mcp.answer(setting, name, arguments, Task())
     if answer.value is not None:
         tool = next(tool for tool in mcp.offered(setting) if tool["name"] == name)
@@ -73,7 +73,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def test_the_tools_say_what_they_change(store_file: Path) -> None:
-    tools = {tool["name"]: tool for tool in mcp.offered(mcp.Setting("torc.db", [], read_only=False))}
+    tools = {tool["name"]: tool for tool in mcp.offered(mcp.Setting("torc.db", read_only=False))}
     assert set(tools) == LOOKING | CHANGING
     assert {name for name, tool in tools.items() if tool["annotations"]["readOnlyHint"]} == LOOKING
     assert all(tools[name]["annotations"]["destructiveHint"] for name in CHANGING)
@@ -84,7 +84,7 @@ def test_the_tools_say_what_they_change(store_file: Path) -> None:
         assert all(of["properties"] for of in tool["outputSchema"].get("$defs", {}).values())
         assert tool["inputSchema"]["additionalProperties"] is False
     assert tools["recover"]["inputSchema"]["properties"]["dry_run"]["default"] is True
-    reading = mcp.offered(mcp.Setting("torc.db", [], read_only=True))
+    reading = mcp.offered(mcp.Setting("torc.db", read_only=True))
     assert {tool["name"] for tool in reading} == LOOKING
 
 

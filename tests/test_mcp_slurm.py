@@ -22,7 +22,7 @@ jobs:
   - {name: hog, command: 'test "$SLURM_MEM_PER_NODE" -ge 150 || exit 137', resource_requirements: small}
   - {name: report, command: "echo done > report", resource_requirements: small, depends_on: [hog]}
 """
-SETTING = mcp.Setting("torc.db", ["--store", "torc.db"], read_only=False)
+SETTING = mcp.Setting("torc.db", read_only=False)
 
 
 def given(name: str, **arguments: Any) -> dict[str, Any]:

@@ -25,8 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser().parse_args(argv)
     from torc_tools.flows import mcp  # the SDK and asyncio are slow to load
 
-    store = os.path.abspath(options.store_path(args))
-    mcp.serve(mcp.Setting(store, ["--store", store], args.read_only))
+    mcp.serve(mcp.Setting(os.path.abspath(options.store_path(args)), args.read_only))
     return exits.OK
 
 

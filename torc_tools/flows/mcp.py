@@ -16,10 +16,9 @@ from torc_tools.shell.stoppable import Task
 
 
 class Setting(NamedTuple):
-    """How the server was started: its store, as the commands are told of it too, and whether it may change anything."""
+    """How the server was started: the path of its store, and whether it may change nothing."""
 
     store: str
-    store_options: list[str]
     read_only: bool
 
 
@@ -64,7 +63,7 @@ def _checked(name: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 def _called(setting: Setting, name: str, arguments: dict[str, Any], task: Task) -> Record:
     """Call a tool with checked arguments. Raises Failure."""
-    asked = Asked(arguments, task, *setting, [])
+    asked = Asked(arguments, task, setting.store, setting.read_only, [])
     try:
         return dict(mcp_answers.safe(_DO[name](asked)))
     except sqlite3.Error as error:

@@ -15,7 +15,6 @@ class Asked(NamedTuple):
     arguments: dict[str, Any]
     task: Task
     store: str  # its path
-    store_options: list[str]  # as the commands are told of it
     read_only: bool
     ran: list[Ran]  # the commands so far
 
@@ -27,6 +26,11 @@ class Asked(NamedTuple):
     def workflow_id(self) -> int:
         """Give the workflow that was named."""
         return int(self.arguments["workflow_id"])
+
+    @property
+    def store_options(self) -> list[str]:
+        """Give the options that tell a command of the store."""
+        return ["--store", self.store]
 
     @property
     def looking(self) -> list[str]:
