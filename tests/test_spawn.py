@@ -225,7 +225,9 @@ def test_one_bad_line_refuses_all_and_fails_the_job(torc: Torc, work_dir: Path) 
     assert (row[0], facts["reason"]) == (1, "spawn_refused")
     assert "line 2: resource_requirements: unknown resource requirements 'nowhere'" in facts["log_tail"]
     (summary,) = [each for each in map(json.loads, done.stdout.splitlines()) if each["type"] == "summary"]
-    words = "job 1: what it spawned was refused: torc-diagnose 1 tells why"
+    why = "torc-results 1 --failed --query facts.log_tail"
+    words = f"job 1: what it spawned was refused: '{why}' tells why"
+    assert json.loads(torc(*why.split()).stdout) == facts["log_tail"]
     assert [(each["reason"], each["text"]) for each in summary["reasons"]] == [("spawn_refused", words)]
     assert words.encode() in torc("torc-status", 1, "-f", "table").stdout
     (work_dir / "batch").write_bytes(lines(line("good", "touch good")))

@@ -80,6 +80,27 @@ def test_undone_twice_is_undone_once_and_older_ones_follow(torc, store_file) -> 
     assert torc("undo", 1, "-e").returncode == 1
 
 
+def test_of_several_recoveries_that_have_not_run_each_is_taken_back_in_turn(torc, store_file) -> None:
+    before = rows(store_file)
+    recover(torc)
+    recovered = rows(store_file)
+    (first, *_), *_ = changes(store_file)
+    for _ in range(2):
+        torc("torc-reset", "--job-ids", 4)
+        assert torc("undo", 1).returncode == 0
+        assert rows(store_file) == recovered
+    torc("torc-reset", "--job-ids", 4)
+    assert torc("undo", 1).returncode == 0
+    assert torc("undo", 1).returncode == 0
+    assert rows(store_file) == before
+    assert said(torc("undo", 1)) == ["torc-undo: nothing to take back"]
+    recover(torc)
+    torc("torc-reset", "--job-ids", 4)
+    torc("undo", 1)
+    assert torc("undo", 1, first).returncode == 0
+    assert rows(store_file) == before
+
+
 def test_from_a_change_on_everything_later_is_taken_back_too(torc, store_file) -> None:
     before = rows(store_file)
     torc("torc-jobs", "set", "--command", "echo", 4)
@@ -169,6 +190,11 @@ def test_a_kill_after_any_write_leaves_before_or_after(torc, work_dir) -> None:
     assert count > 8
     assert before in ends
     assert rows(path) == after
+
+
+def test_where_no_job_was_changed_none_is_counted(torc, store_file) -> None:
+    assert torc("requirements", "update", 1, "--num-cpus", 3).returncode == 0
+    assert said(torc("undo", 1)) == ["torc-undo: 1 change(s) taken back"]
 
 
 def test_the_journal_is_listed_with_what_was_undone(torc, store_file) -> None:

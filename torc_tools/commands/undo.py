@@ -62,7 +62,7 @@ def _told(done: Sequence[Record]) -> str:
     jobs = len({each["subject_id"] for each in done if each["subject"] == "job"})
     count = sum(len(each["change_ids"]) for each in done)
     verb = "would be taken back" if done[0]["dry_run"] else "taken back"
-    return f"{count} change(s) {verb}, of {jobs} job(s)"
+    return f"{count} change(s) {verb}" + (f", of {jobs} job(s)" if jobs else "")
 
 
 def _list(args: argparse.Namespace) -> int:

@@ -90,7 +90,8 @@ def _each(facts: Facts) -> Iterator[tuple[int, tuple[Any, ...], Record]]:
     """Give (job id, key of its reason, reason) for each job that waits."""
     held = _blockers(facts)
     for job_id in facts.refused:
-        text = f"what it spawned was refused: torc-diagnose {facts.workflow_id} tells why"
+        why = f"torc-results {facts.workflow_id} --failed --query facts.log_tail"
+        text = f"what it spawned was refused: '{why}' tells why"
         yield job_id, ("spawn_refused",), _entry("spawn_refused", text)
     for job in facts.jobs:
         job_id, status = job["job_id"], job["status"]
