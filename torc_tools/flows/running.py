@@ -13,14 +13,13 @@ from torc_tools.exits import Failure
 from torc_tools.flows import fold, orphans, summing
 from torc_tools.records import Record
 from torc_tools.shell import (
+    apart,
     holders,
     journal,
     liveness,
     manifest,
-    pipeline,
     progress,
     queries,
-    spawn,
     stopping,
     store,
     stream,
@@ -91,8 +90,8 @@ def _work(db: sqlite3.Connection, path: str, workflow: Record, allocation_id: in
         return exits.OK
     lines = manifest.write(db, workflow, allocation_id, path)
     signals: list[int] = []
-    worker = spawn.apart(pipeline.argv(["torc-work", "--quiet", "--allocation-id", allocation_id, *options, lines]))
-    with spawn.forwarding(worker, signals.append):
+    worker = apart.start(["torc-work", "--quiet", "--allocation-id", allocation_id, *options, lines])
+    with apart.forwarding(worker, signals.append):
         _follow(db, workflow, allocation_id, worker)
     return _told(workflow["workflow_id"], worker.returncode, signals)
 
@@ -112,7 +111,7 @@ def _follow(db: sqlite3.Connection, workflow: Record, allocation_id: int, worker
     handed_over = False
     with progress.shown(workflow["name"]) as show:
         pause = 0.0
-        while not spawn.ended(worker, pause):
+        while not apart.ended(worker, pause):
             began = time.monotonic()
             with _going_on(said):
                 if not handed_over:

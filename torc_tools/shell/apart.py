@@ -1,4 +1,4 @@
-"""Our own commands as processes that go on beside us, and how the end of one is waited for without polling."""
+"""A command of ours as a process beside us: its start, its end without polling, the signals that it gets, too."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from torc_tools.shell import waking
+from torc_tools.shell import pipeline, waking
 
 if TYPE_CHECKING:
     import subprocess
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def apart(arguments: Sequence[str]) -> "subprocess.Popen[bytes]":
-    """Start a process in a session of its own; its standard output is a pipe that closes when it ends."""
+def start(stage: Sequence[object]) -> "subprocess.Popen[bytes]":
+    """Start a command in a session of its own; its standard output is a pipe that closes when it ends."""
     import subprocess
 
     return subprocess.Popen(
-        arguments, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, close_fds=True
+        pipeline.argv(stage), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, start_new_session=True, close_fds=True
     )
 
 
 def ended(process: "subprocess.Popen[bytes]", timeout_s: float) -> bool:
     """Wait until `process` has closed its standard output and ended, or the time is over; say whether it has ended."""
-    assert process.stdout is not None  # noqa: S101  apart() gave it a pipe
+    assert process.stdout is not None  # noqa: S101  start() gave it a pipe
     readable, _, _ = select.select([process.stdout], [], [], timeout_s)
     if readable and not os.read(process.stdout.fileno(), 65536):
         process.wait()
