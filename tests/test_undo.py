@@ -84,7 +84,6 @@ def test_of_several_recoveries_that_have_not_run_each_is_taken_back_in_turn(torc
     before = rows(store_file)
     recover(torc)
     recovered = rows(store_file)
-    (first, *_), *_ = changes(store_file)
     for _ in range(2):
         torc("torc-reset", "--job-ids", 4)
         assert torc("undo", 1).returncode == 0
@@ -94,10 +93,11 @@ def test_of_several_recoveries_that_have_not_run_each_is_taken_back_in_turn(torc
     assert torc("undo", 1).returncode == 0
     assert rows(store_file) == before
     assert said(torc("undo", 1)) == ["torc-undo: nothing to take back"]
+    made = len(changes(store_file))
     recover(torc)
     torc("torc-reset", "--job-ids", 4)
     torc("undo", 1)
-    assert torc("undo", 1, first).returncode == 0
+    assert torc("undo", 1, changes(store_file)[made][0]).returncode == 0
     assert rows(store_file) == before
 
 

@@ -3,7 +3,7 @@
 A batch is what one command changed at once. A recovery is a batch of torc-apply with the batch of torc-reset after it.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torc_tools import exits
@@ -29,6 +29,12 @@ def undone(rows: Iterable[Record]) -> dict[int, int]:
     """Give the changes that were taken back, by id, each with the id of the change that did it."""
     made = (row for row in rows if row["command"] == COMMAND)
     return {taken: row["change_id"] for row in made for taken in row["why"].get("undo", ())}
+
+
+def runs_left(rows: Iterable[Record]) -> set[int]:
+    """Give the runs that this command has left the workflow in: it does not go back but on, to a new one each time."""
+    made = (row for row in rows if row["command"] == COMMAND and row["subject"] == "workflow")
+    return {row["after"]["run_id"] for row in made if "run_id" in (row["after"] or {})}
 
 
 def batches(rows: Sequence[Record]) -> list[Batch]:
@@ -78,8 +84,9 @@ def _refuse(rows: Sequence[Record], change_id: int) -> None:
 class Reversal:
     """What subjects go back to, worked out change by change from how they are now."""
 
-    def __init__(self, present: Mapping[Key, State]) -> None:
-        """Take the present state of every subject of the changes, by subject and id."""
+    def __init__(self, present: Mapping[Key, State], runs: Container[int] = ()) -> None:
+        """Take the present state of every subject of the changes, by subject and id; and `runs_left`."""
+        self._runs = runs
         self._now = {key: dict(state) for key, state in present.items()}
         self._first = present
         self.gone: list[int] = []  # requirements that were made, and go
@@ -92,6 +99,8 @@ class Reversal:
         if state is None or key[0] not in ("job", "resource_requirements", "workflow"):
             raise Failure(exits.DATA, f"{_name(key, None)} is gone since change {row['change_id']}{_NOTHING}")
         after = {name: value for name, value in (row["after"] or {}).items() if name not in _COMMENTS}
+        if key[0] == "workflow" and "run_id" in after and state["run_id"] in self._runs:
+            state["run_id"] = after["run_id"]
         for name, value in after.items():
             if name not in state or state[name] != value:
                 raise Failure(exits.DATA, self._since(key, name, row))

@@ -69,8 +69,10 @@ def _refuse_held(db: sqlite3.Connection, workflow_id: int) -> None:
 
 
 def _taken_back(db: sqlite3.Connection, workflow_id: int, change_id: int | None) -> list[Record]:
-    rows = undoing.chosen(list(journal.read(db, workflow_id)), change_id)
-    reversal = Reversal(restoring.present(db, ((row["subject"], row["subject_id"]) for row in rows)))
+    made = list(journal.read(db, workflow_id))
+    rows = undoing.chosen(made, change_id)
+    present = restoring.present(db, ((row["subject"], row["subject_id"]) for row in rows))
+    reversal = Reversal(present, undoing.runs_left(made))
     for row in rows:
         reversal.take(row)
     found = reversal.differences()
