@@ -320,6 +320,10 @@ def test_what_lines_have_in_common(one, other, same) -> None:
     assert (failure_groups.normalised(one) == failure_groups.normalised(other)) is same
 
 
+def ruled(at):
+    return {"advised": {"action": "retry", "rule": "r", "reason": "so"}, "matches": [{"rule": "r", "rule_at": at}]}
+
+
 @pytest.mark.parametrize(
     ("given", "command"),
     [
@@ -327,6 +331,9 @@ def test_what_lines_have_in_common(one, other, same) -> None:
         ({"cause": "unknown"}, "torc-recover --retry-unknown 1"),
         ({"cause": "canceled"}, "torc-reset --job-ids 3,4"),
         ({"cause": "oom", "certainty": "certain", "memory_bytes": None}, "torc-recover --retry-unknown 1"),
+        (ruled("site.yaml:3"), "torc-recover --rules site.yaml 1"),
+        (ruled("my rules; id:3"), "torc-recover --rules 'my rules; id' 1"),
+        (ruled("-s.yaml:3"), "torc-recover --rules=-s.yaml 1"),
         ({"workflow_id": None}, None),
     ],
 )

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -126,7 +127,10 @@ def _command(first: Record, plan: Record, job_ids: Sequence[int]) -> str | None:
     if plan["action"] in ("adjust", "retry", "fail"):
         advised = first.get("advised") or {}
         at = next((each["rule_at"] for each in first.get("matches") or () if each["rule"] == advised.get("rule")), "")
-        rules = f"--rules {at.rpartition(':')[0]} " if advised and not advised.get("builtin") and at else ""
+        file = shlex.quote(at.rpartition(":")[0])
+        rules = (
+            f"--rules{'=' if file[:1] == '-' else ' '}{file} " if advised and not advised.get("builtin") and at else ""
+        )
         return f"torc-recover {rules}{workflow_id}"
     if override.startswith("-"):
         return f"torc-recover {override} {workflow_id}"
