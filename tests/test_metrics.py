@@ -101,6 +101,13 @@ def test_what_cannot_be_written_is_said_once(torc: Torc, work_dir: Path) -> None
     assert lines == ["torc-watch: cannot write 'nowhere/m.prom': No such file or directory: no metrics"]
 
 
+def test_a_pipe_that_nobody_reads_does_not_hold_the_watch_up(torc: Torc, work_dir: Path) -> None:
+    os.mkfifo(work_dir / "pipe")
+    torc("torc-run", "-c", "true")
+    done = torc("torc-watch", "--metrics", "pipe", 1, timeout=60)
+    assert b"cannot write 'pipe': No such device or address: no metrics" in done.stderr
+
+
 def test_names_cannot_break_the_format(torc: Torc, store_file: Path) -> None:
     quoted = HOSTILE.replace("'", "''")
     execute(store_file, f"UPDATE workflow SET name = '{quoted}'")

@@ -62,7 +62,7 @@ class Metrics:
         trouble = None
         try:
             text = metrics.text(self._seen(status))
-            page.write(self._path, text.encode(), MODE)
+            page.write(self._path, text.encode(), MODE, waits=False)
         except Failure as failure:
             trouble = failure.message
         except sqlite3.Error as error:

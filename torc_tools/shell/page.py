@@ -86,16 +86,18 @@ def hashed(text: str | bytes) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(raw).digest()).decode()
 
 
-def write(path: str, content: bytes, mode: int | None = None) -> None:
+def write(path: str, content: bytes, mode: int | None = None, *, waits: bool = True) -> None:
     """Write a file whole, or leave what was there; what is no plain file (a device, a pipe) is not replaced.
 
-    A plain file gets `mode` (None: what the umask leaves). Raises Failure(74).
+    A plain file gets `mode` (None: what the umask leaves). Raises Failure(74), unless it `waits` also for a pipe that
+    nobody reads.
     """
     real = os.path.realpath(path)
     is_plain = os.path.isfile(real) or not os.path.exists(real)
     beside = f"{real}.{os.getpid()}.part"
     try:
-        with open(beside if is_plain else real, "wb") as file:
+        opener = None if waits or is_plain else _now
+        with open(beside if is_plain else real, "wb", opener=opener) as file:
             file.write(content)
             if is_plain and mode is not None:
                 os.fchmod(file.fileno(), mode)
@@ -105,6 +107,10 @@ def write(path: str, content: bytes, mode: int | None = None) -> None:
         with contextlib.suppress(OSError):
             os.unlink(beside)
         raise Failure(exits.IO, f"cannot write '{path}': {error.strerror}") from None
+
+
+def _now(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _policy(page: Page) -> str:
