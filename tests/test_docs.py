@@ -180,6 +180,13 @@ def test_files_that_the_readme_names_exist() -> None:
     assert named - there == set()
 
 
+def test_modules_that_contributing_names_exist() -> None:
+    rows = re.findall(r"^\| .*\|$", (sources.ROOT / "CONTRIBUTING.md").read_text(), re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`((?:core|shell|flows)/\w+)`", row)]
+    assert len(named) > 50
+    assert [name for name in named if not (sources.ROOT / "torc_tools" / f"{name}.py").exists()] == []
+
+
 def test_tests_that_the_readme_names_exist() -> None:
     text = (sources.ROOT / "README.md").read_text()
     for file, name in re.findall(r"`(tests/test_\w+\.py)::(test_\w+)`", text):
