@@ -64,10 +64,9 @@ class _Ledger:
             together.setdefault(self._plan.before[job_id].workflow_id, []).append(job_id)
         for workflow_id, job_ids in together.items():
             changes = self._changes.setdefault(workflow_id, [])
-            for job_id in job_ids:
-                self._touched[job_id] = [len(changes)]
-                changes.append(finality.called(job_id, self._plan.why[job_id]))
-            changes += finality.make(self._db, workflow_id, job_ids)
+            self._touched.update((job_id, [place]) for place, job_id in enumerate(job_ids, len(changes)))
+            whys = {job_id: self._plan.why[job_id] for job_id in job_ids}
+            changes += finality.make(self._db, workflow_id, whys)
 
     def effect(self, job_id: int, record: Record) -> Record:
         """Give what the write did to a job, as fields of its `applied` record."""

@@ -158,7 +158,7 @@ def _status(db: sqlite3.Connection, workflow_id: int, jobs: Sequence[Record], wa
     """
     before = {job["job_id"]: job["status"] for job in jobs if job["status"] != states.NAMES[wanted]}
     if wanted == states.FAILED:
-        return [*(finality.called(job_id, _WHY) for job_id in before), *finality.make(db, workflow_id, list(before))]
+        return finality.make(db, workflow_id, dict.fromkeys(before, _WHY))
     jobedit.update(db, "status", states.BLOCKED if wanted == states.READY else wanted, list(before))
     after = dict.fromkeys(before, wanted)
     if wanted == states.READY:

@@ -4,7 +4,7 @@ What depends on them hears of it by the one transition rule. Inside the caller's
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 from torc_tools import states
 from torc_tools.flows import fold
@@ -13,16 +13,13 @@ from torc_tools.shell import jobedit
 from torc_tools.shell.journal import Change
 
 
-def called(job_id: int, why: Record) -> Change:
-    """Give the change of a job that is called failed, for the journal."""
-    return _change(job_id, why, states.PENDING_FAILED, states.FAILED)
-
-
-def make(db: sqlite3.Connection, workflow_id: int, job_ids: Sequence[int]) -> list[Change]:
-    """Make jobs failed; give the changes of the jobs below them that this frees or cancels."""
-    jobedit.update(db, "status", states.FAILED, job_ids)
-    why: Record = {"below": sorted(job_ids)}
-    return [_change(job_id, why, states.BLOCKED, status) for job_id, status in fold.settle(db, workflow_id)]
+def make(db: sqlite3.Connection, workflow_id: int, whys: Mapping[int, Record]) -> list[Change]:
+    """Make jobs failed, each with its reason; give their changes in this order, then those of the jobs below them."""
+    jobedit.update(db, "status", states.FAILED, list(whys))
+    below: Record = {"below": sorted(whys)}
+    final = [_change(job_id, why, states.PENDING_FAILED, states.FAILED) for job_id, why in whys.items()]
+    moved = [_change(job_id, below, states.BLOCKED, status) for job_id, status in fold.settle(db, workflow_id)]
+    return final + moved
 
 
 def _change(job_id: int, why: Record, before: int, after: int) -> Change:
