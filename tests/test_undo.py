@@ -212,6 +212,7 @@ def test_the_journal_is_listed_with_what_was_undone(torc, store_file) -> None:
     assert "status failed -> ready" in table
     narrow = torc("undo", "--list", 1, "-f", "table", env={"COLUMNS": "80"}).stdout.decode()
     assert "status failed" in narrow
+    assert "made: memory 1g" in narrow
 
 
 @pytest.mark.parametrize(

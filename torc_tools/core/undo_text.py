@@ -1,10 +1,12 @@
 """Changes in a person's words: 'job 2 (hog)', 'memory 48m -> 111m, status failed -> ready'."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from torc_tools import units
 from torc_tools.records import Record
 
+_FIRST = ("status", "memory_bytes", "runtime_s")
 _WORDS = {"resource_requirements": "requirements", "resource_requirements_id": "requirements"}
 _FORMS = {"memory_bytes": ("memory", units.format_memory), "runtime_s": ("runtime", units.format_duration)}
 
@@ -17,13 +19,18 @@ def subject(record: Record) -> str:
 
 
 def change(record: Record) -> str:
-    """Say what became of the subject: only the fields that differ, as it was and is; the status first."""
+    """Say what became of the subject: only the fields that differ, as it was and is."""
     before, after = record["before"], record["after"]
     if before is None or after is None:
-        verb, state = ("made", after) if before is None else ("gone", before)
-        return f"{verb}: " + ", ".join(f"{_word(key)} {_told(key, value)}" for key, value in (state or {}).items())
-    keys = sorted((key for key in after if before.get(key) != after[key]), key=lambda key: key != "status")
+        verb, state = ("made", after or {}) if before is None else ("gone", before)
+        return f"{verb}: " + ", ".join(f"{_word(key)} {_told(key, state[key])}" for key in _ordered(state))
+    keys = _ordered(key for key in after if before.get(key) != after[key])
     return ", ".join(f"{_word(key)} {_told(key, before.get(key))} -> {_told(key, after[key])}" for key in keys)
+
+
+def _ordered(keys: Iterable[str]) -> list[str]:
+    """Give keys with those first that a person looks for, as a narrow table cuts the rest."""
+    return sorted(keys, key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))
 
 
 def _word(key: str) -> str:
