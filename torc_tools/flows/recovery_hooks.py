@@ -19,17 +19,17 @@ from torc_tools.shell import hooks, pipeline
 def planned(request: Request, voice: Voice) -> bytes:
     """Diagnose and plan; where failures have no known cause, run the hooks first and plan anew after each.
 
-    Raises Failure(1) where a hook fails, or its answer is none: nothing has been changed then.
+    Raises Failure(1) where a hook fails, or what it answers is refused: nothing of the plan has been carried out then.
     """
     voice.say("Diagnosing failures...")
     raw = _plan(request, voice)
     unknown = recovery_steps.counted(raw).unknown_again if request.hook else 0
-    if unknown:
+    if request.hook and unknown:
         voice.say(f"{unknown} job(s) with unknown failure cause - running recovery hook...")
-        run_hook(request, request.hook, voice)
+        _run(request, request.hook, voice)
         raw = _plan(request, voice)
     if request.hook_json and any(map(recovery_text.is_unknown, recovery_steps.adjustments(raw))):
-        return _answered(request, voice)
+        return _answered(request, request.hook_json, voice)
     return raw
 
 
@@ -40,10 +40,8 @@ def check(request: Request) -> None:
             hooks.words(command)
 
 
-def run_hook(request: Request, command: str | None, voice: Voice, asked: bytes | None = None) -> bytes:
+def _run(request: Request, command: str, voice: Voice, asked: bytes | None = None) -> bytes:
     """Run a hook, what it says line by line; give its answer. Raises Failure(1) where it fails."""
-    if command is None:
-        return b""
     environment = {
         "TORC_WORKFLOW_ID": str(request.workflow_id),
         "TORC_STORE": os.path.abspath(request.store),
@@ -60,11 +58,11 @@ def _plan(request: Request, voice: Voice) -> bytes:
     return pipeline.run(*recovery_stages.plan(request), hear=voice.hear).checked()
 
 
-def _answered(request: Request, voice: Voice) -> bytes:
-    """Ask the hook, and plan with its answer; what it has changed by itself counts, too."""
+def _answered(request: Request, command: str, voice: Voice) -> bytes:
+    """Ask a hook, and plan with its answer; what it has changed by itself counts, too."""
     lines = recovery_steps.unframed(pipeline.run(*recovery_stages.unknown(request), hear=voice.hear).checked())
     voice.say(f"{len(lines)} job(s) with unknown failure cause - asking recovery hook...")
-    answer = run_hook(request, request.hook_json, voice, recovery_steps.framed(request.workflow_id, lines))
+    answer = _run(request, command, voice, recovery_steps.framed(request.workflow_id, lines))
     if not answer.strip():
         voice.say("The recovery hook has no answer: the plan stays as it is")
         return _plan(request, voice)

@@ -151,11 +151,11 @@ def edited(request: Request, raw: bytes) -> tuple[bytes, str]:
         parse(data)
     except Failure as failure:
         raise Failure(failure.status, f"{failure.message}: nothing was changed, the text is kept in '{path}'") from None
-    return _framed(request.workflow_id, data), path
+    return _framed_as_it_is(request.workflow_id, data), path
 
 
-def _framed(workflow_id: int, data: bytes) -> bytes:
-    """Put a frame around a plan; its begin takes the place of an empty first line, which the header leaves."""
+def _framed_as_it_is(workflow_id: int, data: bytes) -> bytes:
+    """Put a frame around a plan; its begin takes the place of an empty first line: no line gets another number."""
     begin = orjson.dumps(records.begin("torc-recover", workflow_id)) + b"\n"
     end = orjson.dumps({"type": "end", "stage": "torc-recover"}) + b"\n"
     return begin + data.removeprefix(b"\n") + end
