@@ -41,6 +41,7 @@ def test_yaml_is_read_as_1_2_says(text: str, data: Any, tmp_path: Path) -> None:
 BOMB = "\n".join(["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"] + [
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)
 ])  # fmt: skip
+COLON = "not YAML: mapping values are not allowed in this context: a text with ': ' in it needs quotes"
 REFUSED = [
     ("s.yaml", "a: 1\nb: 2\na: 3", ":3: duplicate key 'a'"),
     ("s.yaml", BOMB, ":5: aliases make more than 1000000 values of it"),
@@ -48,6 +49,7 @@ REFUSED = [
     ("s.yaml", "[" * 100_000, ":1: nested too deeply"),
     ("s.yaml", "- " * 100_000, ":1: nested too deeply"),
     ("s.yaml", "a:\n  - [", ":3: not YAML: did not find expected node content"),
+    ("s.yaml", "a:\n  - echo x: y\n  - b: echo x: y", f":3: {COLON}"),
     ("s.yaml", "a: 1\n---\nb: 2", ":2: not YAML: but found another document"),
     ("s.yaml", "", ": is empty"),
     ("s.yaml", "? [a]\n: b", ":1: a key is not a string"),

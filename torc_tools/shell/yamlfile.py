@@ -37,7 +37,9 @@ def load(text: str) -> tuple[Any, Callable[[Path], int | None]]:
             loader.dispose()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise Unreadable(f"not YAML: {error.problem or error.context}", mark.line + 1 if mark else None) from None
+        problem = error.problem or error.context or ""
+        hint = ": a text with ': ' in it needs quotes" if problem.startswith("mapping values") else ""
+        raise Unreadable(f"not YAML: {problem}{hint}", mark.line + 1 if mark else None) from None
     except yaml.YAMLError as error:
         raise Unreadable(f"not YAML: {str(error).splitlines()[0]}", None) from None
     except RecursionError:
