@@ -227,6 +227,18 @@ def test_a_journal_edited_by_hand_shows(torc, store_file, edit) -> None:
     ]
 
 
+@pytest.mark.parametrize("edit", ["after = '[1'", "before = '[1]'", "why = 'null'", "why = ''"])
+def test_a_change_that_was_made_unreadable_by_hand_is_named(torc, store_file, edit) -> None:
+    recover(torc)
+    execute(store_file, f"UPDATE change SET {edit} WHERE change_id = 3")
+    before = rows(store_file)
+    for more in ((), ("-n",), ("--list",)):
+        done = torc("undo", *more, 1)
+        assert done.returncode == 65
+        assert said(done) == ["torc-undo: change 3 of the journal was edited by hand, and cannot be read"]
+    assert rows(store_file) == before
+
+
 def test_names_that_could_drive_a_terminal_are_made_visible(torc, store_file) -> None:
     execute(store_file, "UPDATE job SET name = 'a\x1b[2J\nb' WHERE job_id = 2")
     recover(torc)

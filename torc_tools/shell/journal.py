@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from torc_tools import exits
+from torc_tools.exits import Failure
 from torc_tools.records import Record
 
 _HASHED = ("workflow_id", "at", "who", "command", "subject", "subject_id", "why", "before", "after")
@@ -49,12 +51,23 @@ def record(db: sqlite3.Connection, workflow_id: int, command: str, changes: Iter
 
 
 def read(db: sqlite3.Connection, workflow_id: int) -> Iterator[Record]:
-    """Give the changes of a workflow as `change` records, oldest first."""
+    """Give the changes of a workflow as `change` records, oldest first. Raises Failure(65) where one is no more."""
     query = f"SELECT change_id, {', '.join(_HASHED)} FROM change WHERE workflow_id = ? ORDER BY change_id"
     for row in db.execute(query, (workflow_id,)):
         ids = {"type": "change", "workflow_id": row["workflow_id"], "change_id": row["change_id"]}
         told = {key: row[key] for key in ("at", "who", "command", "subject", "subject_id")}
-        yield {**ids, **told, **{key: orjson.loads(row[key]) for key in ("why", "before", "after")}}
+        yield {**ids, **told, **_told(row)}
+
+
+def _told(row: sqlite3.Row) -> Record:
+    """Read the three texts of a row."""
+    try:
+        found = {key: orjson.loads(row[key]) for key in ("why", "before", "after")}
+    except ValueError:
+        found = {}
+    if not isinstance(found.get("why"), dict) or not all(isinstance(each, dict | None) for each in found.values()):
+        raise Failure(exits.DATA, f"change {row['change_id']} of the journal was edited by hand, and cannot be read")
+    return found
 
 
 def broken(db: sqlite3.Connection) -> int | None:
