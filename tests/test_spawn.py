@@ -113,7 +113,7 @@ def test_a_line_holds_what_a_job_of_a_spec_holds() -> None:
         line("braces", "echo {i}", resource_requirements="small"),
     ).rstrip(b"\n")
     found = spawning.batch(batch, KNOWN)
-    assert (found.problems, found.repeated, found.first) == ([], 1, 2)
+    assert (found.problems, found.first) == ([], 2)
     plan = found.plan
     assert plan.names[2:] == ["s1", "s2", "all", "braces"]
     assert plan.commands[2:] == ["cat /f 1", "cat /f 2", "true", "echo {i}"]
@@ -129,7 +129,7 @@ def test_the_same_fields_are_the_same_job_in_any_order(keys: list[str]) -> None:
     (digest,) = spawning.batch(lines(values), KNOWN).digests
     known = KNOWN._replace(jobs=["a", "b", "x"], digests={"x": digest})
     again = spawning.batch(lines({key: values[key] for key in keys}), known)
-    assert (again.problems, again.digests, again.repeated) == ([], [], 1)
+    assert (again.problems, again.digests) == ([], [])
     assert told(lines({**values, "priority": 3}), known)
 
 

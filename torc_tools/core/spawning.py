@@ -43,7 +43,6 @@ class Batch(NamedTuple):
     plan: Plan
     first: int
     digests: list[str]  # of the new ones
-    repeated: int  # lines that were spawned before
     problems: list[str]
 
 
@@ -61,7 +60,7 @@ def batch(text: bytes, known: Known, compiled: Compiler = references.compiled) -
     _link(made, new, known, problems, compiled)
     problems.sort(key=lambda problem: problem.path[1:2])
     told = [_told(path, words, numbers) for path, words in problems]
-    return Batch(made, len(known.jobs), digests, len(entries) - len(new), told[:_SHOWN])
+    return Batch(made, len(known.jobs), digests, told[:_SHOWN])
 
 
 def too_deep(generation: int, config: Mapping[str, Any]) -> str | None:
