@@ -6,7 +6,7 @@ import shlex
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 
-from torc_tools.core import heuristics, ruling
+from torc_tools.core import diagnosed, heuristics
 from torc_tools.records import Record
 
 NAMED = 20  # jobs up to which a command names them
@@ -36,7 +36,7 @@ def folded(records: Iterable[Record]) -> Iterator[Record]:
     kept: list[Record] = []
     for record in records:
         if record["type"] == "diagnosis":
-            kept.append(ruling.checked(record))
+            kept.append(diagnosed.checked(record))
         elif record["type"] == "end":
             made, kept = groups(kept), []
             yield from made

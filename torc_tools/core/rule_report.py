@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from torc_tools.core import ruling
+from torc_tools.core import diagnosed, ruling
 from torc_tools.core.rules import Rule
 from torc_tools.records import Record
 
@@ -13,7 +13,7 @@ def folded(records: Iterable[Record], own: Sequence[Rule]) -> Iterator[Record]:
     told = False
     for record in records:
         if record["type"] == "diagnosis":
-            _count(report, ruling.checked(record))
+            _count(report, diagnosed.checked(record))
         elif record["type"] == "end":
             told = True
             yield from report.values()

@@ -4,41 +4,11 @@ from collections.abc import Sequence
 
 from torc_tools import units
 from torc_tools.core.rules import Hit, Rule, spot
-from torc_tools.exits import DATA, Failure
-from torc_tools.records import Record, may, need
+from torc_tools.records import Record
 
 SHOWN = 200  # characters of a line of a log that are kept
 RULED = "ruled"  # the cause where a rule says what to do, and neither it nor anyone else says why
 AGAIN = frozenset({"transient", "allocation_end", "node_fail", "launch_fail", "orphan", "interrupted", "preempted"})
-
-
-def checked(diagnosis: Record) -> Record:
-    """Give a diagnosis back, which anyone may have written, fit to be folded. Raises Failure(65) where it is not."""
-    need(diagnosis, "job_id", int)
-    need(diagnosis, "cause", str)
-    may(diagnosis, "ended_at", (int, float))
-    for key in ("workflow_id", "return_code"):
-        may(diagnosis, key, int)
-    for key in ("job_name", "node", "certainty"):
-        may(diagnosis, key, str)
-    may({**(may(diagnosis, "advised", dict) or {}), "type": "advised"}, "rule", str)
-    for each in _dicts(diagnosis, "evidence"):
-        need(each, "fact", str)
-        may(each, "source", str)
-    for each in _dicts(diagnosis, "matches"):
-        for key in ("rule", "rule_at"):
-            need(each, key, str)
-        may(each, "text", str)
-        may(each, "cause", str)
-        need(each, "shadow", bool)
-    return diagnosis
-
-
-def _dicts(diagnosis: Record, key: str) -> list[Record]:
-    found = may(diagnosis, key, list) or []
-    if not all(isinstance(each, dict) for each in found):
-        raise Failure(DATA, f"diagnosis: '{key}' is not a list of objects")
-    return [{**each, "type": key} for each in found]
 
 
 def may_speak(diagnosis: Record, *, builtin: bool) -> bool:
