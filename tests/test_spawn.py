@@ -282,6 +282,18 @@ def test_a_batch_of_more_lines_than_a_workflow_may_have_jobs_is_read_no_further(
     assert told(lines(*many)) == ["the workflow would have more than 9 jobs"]
 
 
+@pytest.mark.parametrize("field", ["name", "command", "env", "depends_on_regexes", "x\\ud800"])
+def test_half_a_character_is_refused_and_holds_nobody_up(torc: Torc, work_dir: Path, field: str) -> None:
+    fields = {"name": '"w"', "command": '"true"', field: '["x\\ud800"]' if field[0] == "d" else '"x\\ud800"'}
+    if field == "env":
+        fields[field] = '{"x\\ud800": "y\\ud800"}'
+    torc("torc-create", spec(work_dir, line("s")))
+    events(ended(1, ("{" + ", ".join(f'"{key}": {value}' for key, value in fields.items()) + "}").encode()))
+    assert torc("torc-status", 1).returncode == 0
+    ((facts,),) = query("SELECT facts FROM result")
+    assert "line 1: is not JSON, or cut short" in json.loads(facts)["log_tail"]
+
+
 def test_a_regular_expression_that_takes_too_long_is_refused(torc: Torc, work_dir: Path) -> None:
     torc("torc-create", spec(work_dir, line("s"), line("a" * 60 + "!")))
     slow = [line(f"w{n}", depends_on_regexes=["^(a|aa)+" + "$" * n]) for n in range(1, 9)]

@@ -83,7 +83,10 @@ def _lines(text: bytes, problems: Problems) -> tuple[list[Any], list[int]]:
             problems.add((), f"more than {MAX_JOBS} lines")
             return [], []
         try:
-            lines.append(json.loads(line, parse_constant=_no_number))
+            found = json.loads(line, parse_constant=_no_number)
+            if b"\\u" in line:
+                json.dumps(found, ensure_ascii=False).encode()  # half a character fits no store, and no answer
+            lines.append(found)
         except (ValueError, RecursionError):
             problems.add(("jobs", len(lines)), "is not JSON, or cut short")
             lines.append({})
