@@ -9,6 +9,7 @@ import math
 from typing import NamedTuple
 
 from torc_tools import units
+from torc_tools.core.unknowns import UNKNOWN
 from torc_tools.exits import DATA, Failure
 from torc_tools.records import Record, may, need
 
@@ -88,14 +89,14 @@ def _unknown(cause: str, diagnosis: Record, policy: Policy, failures: int) -> Ou
     if cause == "transient" and _certainty(diagnosis) != "weak" and failures < TRIES:
         return Outcome("retry", "transient: the program asks to be tried again")
     if policy.retry_unknown:
-        return Outcome("retry", "unknown failure cause: tried again on request")
+        return Outcome("retry", f"{UNKNOWN}: tried again on request")
     if cause in FAULTS or (cause == "transient" and failures >= TRIES):
         suspicion = "it needs a longer allocation" if cause == "allocation_end" else "the job itself is suspected"
         return _held("repeated", f"{cause.replace('_', ' ')} {failures} times: {suspicion}", "--retry-unknown")
     if cause in ADVICE:
         return _held(cause, ADVICE[cause], "--retry-unknown")
     detail = "" if cause in ("unknown", "oom", "timeout") else f" ({cause.replace('_', ' ')})"
-    return _held("unknown", f"unknown failure cause{detail}", "--retry-unknown")
+    return _held("unknown", f"{UNKNOWN}{detail}", "--retry-unknown")
 
 
 def _advised(advised: Record, cause: str, diagnosis: Record, policy: Policy) -> Outcome:
@@ -116,8 +117,8 @@ def _advised(advised: Record, cause: str, diagnosis: Record, policy: Policy) -> 
     if not is_builtin:
         return _held("rule", reason, f"torc-reset --job-ids {_job(diagnosis)}")
     if policy.retry_unknown:
-        return Outcome("retry", "unknown failure cause: tried again on request")
-    return _held("unknown", f"unknown failure cause ({said})", "--retry-unknown")
+        return Outcome("retry", f"{UNKNOWN}: tried again on request")
+    return _held("unknown", f"{UNKNOWN} ({said})", "--retry-unknown")
 
 
 def _grown(advised: Record, cause: str, diagnosis: Record, policy: Policy) -> Outcome:

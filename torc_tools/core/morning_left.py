@@ -75,7 +75,7 @@ def _reason(plans: Sequence[Record]) -> str:
     """Say why jobs are left."""
     first = plans[0]
     if first["action"] == "hold":
-        return UNKNOWN if first["reason"] == unknowns.BEGINS else unknowns.detail(first) or str(first["reason"])
+        return UNKNOWN if first["reason"] == unknowns.UNKNOWN else unknowns.detail(first) or str(first["reason"])
     if first["action"] == "retry":
         return f"not recovered yet; {first['reason']}"
     they = "it" if len(plans) == 1 else "they"

@@ -70,7 +70,7 @@ def is_unknown(adjustment: Record) -> bool:
     """Say whether an adjustment holds or retries a job because nobody knows why it failed."""
     if is_hooked(adjustment):
         return False
-    return str(adjustment.get("reason") or "").startswith("unknown failure cause") or cause(adjustment) == "unknown"
+    return str(adjustment.get("reason") or "").startswith(unknowns.UNKNOWN) or cause(adjustment) == "unknown"
 
 
 def plan(adjustments: Iterable[Record]) -> Plan:

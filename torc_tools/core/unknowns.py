@@ -5,16 +5,16 @@ from collections.abc import Iterable
 
 from torc_tools.records import Record
 
-BEGINS = "unknown failure cause"
+UNKNOWN = "unknown failure cause"  # how the reason begins of what is held, or tried again, for want of one
 MOST = 5  # reasons that are told
 
 
 def detail(adjustment: Record) -> str | None:
     """Give what a rule says of a job that is held because nobody knows why it failed; None where none does."""
     reason = str(adjustment.get("reason") or "")
-    if adjustment.get("action") != "hold" or not reason.startswith(f"{BEGINS} (") or not reason.endswith(")"):
+    if adjustment.get("action") != "hold" or not reason.startswith(f"{UNKNOWN} (") or not reason.endswith(")"):
         return None
-    return reason[len(BEGINS) + 2 : -1]
+    return reason[len(UNKNOWN) + 2 : -1]
 
 
 def told(adjustments: Iterable[Record]) -> list[str]:
