@@ -3,6 +3,7 @@
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -14,7 +15,7 @@ from prepared import execute
 
 from torc_tools.commands import watch
 from torc_tools.core import notices
-from torc_tools.shell import notifier
+from torc_tools.shell import liveness, notifier, waking
 
 HOSTILE = "a\nSubject: x \x1b[31m<script>\"'"
 SHOWN = r"""a\nSubject: x \x1b[31m<script>"'"""
@@ -164,3 +165,26 @@ def test_what_was_left_is_forgotten_by_a_watch_that_tells_nobody(torc: Torc, wor
 def test_an_end_has_words_for_every_reason() -> None:
     reasons = set(test_schemas.schema("notice")["properties"]["why"]["enum"]) - {None}
     assert reasons == set(notices._WHY)
+
+
+def test_a_signal_while_the_program_is_started_does_not_lose_it(
+    work_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(work_dir / "told", "sleep 60 & echo $! > made; mv made pid; wait")
+    start = subprocess.Popen
+
+    def interrupted(*words: Any, **settings: Any) -> Any:
+        process = start(*words, **settings)
+        waiting.until((work_dir / "pid").exists, "the program")
+        signal.raise_signal(signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", interrupted)
+    with (work_dir / "log").open("wb") as log:
+        runner = notifier.Notifier(["./told"], {}, log.fileno())
+        with pytest.raises(KeyboardInterrupt), waking.interruptible():
+            runner.start(b"{}")
+        assert runner.runs
+        runner.stop()
+    child = int((work_dir / "pid").read_text())
+    waiting.until(lambda: not liveness.alive(liveness.me()[0], child, None), "the end of what it started", 5)

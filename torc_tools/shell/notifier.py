@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from torc_tools import exits
-from torc_tools.shell import onpath, programs
+from torc_tools.shell import onpath, programs, waking
 
 if TYPE_CHECKING:
     import subprocess
@@ -39,14 +39,15 @@ class Notifier:
                 source.write(text)
                 source.seek(0)
                 path = self._stack.enter_context(onpath.ours(os.environ.get("PATH")))
-                self._process = subprocess.Popen(
-                    self._words,
-                    stdin=source,
-                    stdout=self._log,
-                    stderr=self._log,
-                    env={**os.environ, "PATH": path, **self._environment},
-                    process_group=0,
-                )
+                with waking.held():
+                    self._process = subprocess.Popen(
+                        self._words,
+                        stdin=source,
+                        stdout=self._log,
+                        stderr=self._log,
+                        env={**os.environ, "PATH": path, **self._environment},
+                        process_group=0,
+                    )
         except OSError as error:
             self._stack.close()
             return f"cannot be run: {error.strerror}"
