@@ -16,7 +16,7 @@ from torc_tools.core import heuristics, morning_data, morning_page, morning_word
 from torc_tools.core.morning import Attempt, Facts, Job, Night, Verdict
 from torc_tools.flows import judging, rulebook, summing
 from torc_tools.records import Record
-from torc_tools.shell import allocations, failures, page, queries, stream
+from torc_tools.shell import allocations, failures, page, queries, stream, wholefile
 from torc_tools.shell import morning as rows
 
 PACKED_FROM = 100_000  # bytes of data from which the page holds them compressed
@@ -29,7 +29,7 @@ def show(args: argparse.Namespace, db: sqlite3.Connection) -> int:
         stream.stdout().write(content)
         stream.stdout().flush()
     else:
-        page.write(args.html, content)
+        wholefile.write(args.html, content)
     return exits.OK
 
 

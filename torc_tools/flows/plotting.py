@@ -16,7 +16,7 @@ from torc_tools.flows import plotpages
 from torc_tools.flows.plotpages import Sheet
 from torc_tools.records import Record
 from torc_tools.series import NodeSeries, Series
-from torc_tools.shell import page, plotly_js, samples, stream
+from torc_tools.shell import page, plotly_js, samples, stream, wholefile
 
 MOST_EMBEDDED = 50  # job pages that have the library inside, unless told otherwise
 STDIN = "standard input"
@@ -133,7 +133,7 @@ def write(found: Collected, wanted: Wanted) -> Iterator[str]:
 
 def _put(folder: str, name: str, content: bytes) -> str:
     path = os.path.join(folder, name)
-    page.write(path, content)
+    wholefile.write(path, content)
     return path
 
 

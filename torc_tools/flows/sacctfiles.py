@@ -8,7 +8,7 @@ import orjson
 from torc_tools import exits
 from torc_tools.exits import Failure
 from torc_tools.records import Record
-from torc_tools.shell import page, stream
+from torc_tools.shell import stream, wholefile
 
 
 def write(folder: str, steps: Iterable[Record]) -> None:
@@ -26,5 +26,5 @@ def write(folder: str, steps: Iterable[Record]) -> None:
     for slurm_job_id, records in jobs.items():
         name = "".join(each if each.isalnum() else "_" for each in slurm_job_id)
         text = orjson.dumps(records, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
-        page.write(os.path.join(folder, f"sacct_{name}.json"), text)
+        wholefile.write(os.path.join(folder, f"sacct_{name}.json"), text)
     stream.say(f"Wrote {len(jobs)} file{'s' * (len(jobs) != 1)} sacct_ID.json to {folder}")

@@ -57,12 +57,12 @@ class Metrics:
         if self._path is None:
             return
         from torc_tools.core import metrics
-        from torc_tools.shell import page
+        from torc_tools.shell import wholefile
 
         trouble = None
         try:
             text = metrics.text(self._seen(status))
-            page.write(self._path, text.encode(), MODE, waits=False)
+            wholefile.write(self._path, text.encode(), MODE, waits=False)
         except Failure as failure:
             trouble = failure.message
         except sqlite3.Error as error:

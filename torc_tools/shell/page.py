@@ -1,15 +1,12 @@
 """Pages that stand on their own: one HTML file with its styles, scripts and data inside, and no network."""
 
 import base64
-import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
 
-from torc_tools import exits
-from torc_tools.exits import Failure
 from torc_tools.texts import visible
 
 _FOLDER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "pages")
@@ -84,33 +81,6 @@ def hashed(text: str | bytes) -> str:
 
     raw = text.encode() if isinstance(text, str) else text
     return "sha256-" + base64.b64encode(hashlib.sha256(raw).digest()).decode()
-
-
-def write(path: str, content: bytes, mode: int | None = None, *, waits: bool = True) -> None:
-    """Write a file whole, or leave what was there; what is no plain file (a device, a pipe) is not replaced.
-
-    A plain file gets `mode` (None: what the umask leaves). Raises Failure(74), unless it `waits` also for a pipe that
-    nobody reads.
-    """
-    real = os.path.realpath(path)
-    is_plain = os.path.isfile(real) or not os.path.exists(real)
-    beside = f"{real}.{os.getpid()}.part"
-    try:
-        opener = None if waits or is_plain else _now
-        with open(beside if is_plain else real, "wb", opener=opener) as file:
-            file.write(content)
-            if is_plain and mode is not None:
-                os.fchmod(file.fileno(), mode)
-        if is_plain:
-            os.replace(beside, real)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            os.unlink(beside)
-        raise Failure(exits.IO, f"cannot write '{path}': {error.strerror}") from None
-
-
-def _now(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _policy(page: Page) -> str:
