@@ -126,7 +126,7 @@ def test_a_preview_changes_no_byte(torc, store_file) -> None:
     [
         (
             "UPDATE job SET status = 5 WHERE job_id = 2",
-            "job 2 (train) has changed since: its status is 'completed' now",
+            "job 2 (train) has run since change 5 (completed)",
         ),
         ("UPDATE resource_requirements SET memory_bytes = 5 WHERE resource_requirements_id = 2", "requirements 2"),
         ("UPDATE workflow SET run_id = 9", "workflow 1 (small) has changed since: its run_id is 9 now"),
@@ -209,6 +209,7 @@ def test_the_journal_is_listed_with_what_was_undone(torc, store_file) -> None:
     assert all(by[each["change_id"]] is None for each in mine)
     table = torc("undo", "--list", 1, "-f", "table", env={"COLUMNS": "200"}).stdout.decode()
     assert "memory 2g -> 3g" in table
+    assert "oom, likely" in table or "oom, certain" in table
     assert "status failed -> ready" in table
     narrow = torc("undo", "--list", 1, "-f", "table", env={"COLUMNS": "80"}).stdout.decode()
     assert "status failed" in narrow

@@ -11,7 +11,7 @@ from torc_tools.shell import journal, lease, options, output, queries, stream
 
 PROG = "torc-undo"
 COLUMNS = ("what", "change")
-LISTED = ("change_id", "at", "command", "what", "change", "undone")
+LISTED = ("change_id", "at", "by", "what", "change")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -86,9 +86,9 @@ def _for_people(found: Iterable[Record]) -> Iterator[Record]:
         yield {
             **record,
             "at": looking.local_time(record.get("at")),
+            "by": f"{record['who']}: {record['command'].removeprefix('torc-')}" if "who" in record else None,
             "what": undo_text.subject(record),
-            "change": undo_text.change(record),
-            "undone": "undone" if record.get("undone_by") else None,
+            "change": "; ".join(filter(None, [undo_text.change(record), undo_text.why(record)])),
         }
 
 

@@ -28,6 +28,23 @@ def change(record: Record) -> str:
     return ", ".join(f"{_word(key)} {_told(key, before.get(key))} -> {_told(key, after[key])}" for key in keys)
 
 
+def why(record: Record) -> str | None:
+    """Say why a change was made, and by which other it was taken back."""
+    said, undone_by = _reason(record.get("why")), record.get("undone_by")
+    return f"undone by {undone_by}" + (f"; {said}" if said else "") if undone_by else said
+
+
+def _reason(reason: Any) -> str | None:
+    """Give a reason, the cause of a failure, or the changes that were taken back."""
+    if not isinstance(reason, dict):
+        return None
+    if "undo" in reason:
+        return f"takes back {', '.join(map(str, reason['undo']))}"
+    known = (reason[key] for key in ("reason", "cause", "reset", "slurm_state") if reason.get(key))
+    words = next((", ".join(map(str, each)) if isinstance(each, list) else str(each) for each in known), None)
+    return f"{words}, {reason['certainty']}" if words and reason.get("certainty") else words
+
+
 def _ordered(keys: Iterable[str]) -> list[str]:
     """Give keys with those first that a person looks for, as a narrow table cuts the rest."""
     return sorted(keys, key=lambda key: _FIRST.index(key) if key in _FIRST else len(_FIRST))

@@ -123,11 +123,14 @@ class Reversal:
 
     def _since(self, key: Key, name: str, row: Record) -> str:
         state = self._first[key]
+        if key[0] == "job" and name == "status" and state.get(name) in _RAN:
+            return f"{_name(key, state)} has run since change {row['change_id']} ({state[name]}){_NOTHING}"
         now = f"its {name} is {state.get(name)!r} now, and change {row['change_id']} made it {row['after'][name]!r}"
         return f"{_name(key, state)} has changed since: {now}{_NOTHING}"
 
 
 _NOTHING = ": nothing was taken back"
+_RAN = frozenset({"pending", "running", "completed", "failed", "terminated", "pending_failed"})
 
 
 def _name(key: Key, state: State | None) -> str:
