@@ -40,8 +40,9 @@ def _reason(reason: Any) -> str | None:
         return None
     if "undo" in reason:
         return f"takes back {', '.join(map(str, reason['undo']))}"
-    known = (reason[key] for key in ("reason", "cause", "reset", "slurm_state") if reason.get(key))
-    words = next((", ".join(map(str, each)) if isinstance(each, list) else str(each) for each in known), None)
+    if isinstance(reason.get("reset"), list):
+        return f"reset of {', '.join(map(str, reason['reset']))}"
+    words = next((str(reason[key]) for key in ("reason", "cause", "reset", "slurm_state") if reason.get(key)), None)
     return f"{words}, {reason['certainty']}" if words and reason.get("certainty") else words
 
 
