@@ -64,7 +64,7 @@ def test_a_resubmission_plans_and_submits(torc: Torc, oomed: Cluster) -> None:
     oomed.knob("sbatch", "fail")
     refused = mcp.answer(SETTING, "resubmit_workflow", {"workflow_id": 1, "account": "proj"}, Task())
     assert "torc-submit: " in refused.failure
-    assert "(exit status 69: unavailable)" in refused.failure
+    assert ": the jobs are reset and wait (exit status 69: unavailable)" in refused.failure
     oomed.knob("sbatch", None)
     done = given("resubmit_workflow", account="proj")  # the same call goes on
     assert done["counts"]["submissions"] == 2

@@ -16,6 +16,7 @@ from torc_tools.shell import layout, lease, pipeline, stoppable
 from torc_tools.shell.stoppable import Ran
 
 SOON_S = 2.0  # a torc-run that cannot run says so within this time; a short workflow is over by then
+_RESET = ": the jobs are reset and wait"
 _SIZES = ("memory", "runtime", "num_cpus", "num_gpus", "num_nodes")
 _SLURM = ("account", "partition")
 _one_at_a_time = threading.Lock()  # the lease keeps other processes out
@@ -95,8 +96,11 @@ def _reset(asked: Asked, request: Request) -> Ran:
 
 def _submitted(asked: Asked, request: Request) -> list[Record]:
     plan, submit = recovery_stages.go_on(request)
-    planned = asked.run(*plan)
-    sent = asked.run(*submit, data=planned.stdout)
+    try:
+        planned = asked.run(*plan)
+        sent = asked.run(*submit, data=planned.stdout)
+    except Failure as failure:
+        raise Failure(failure.status, f"{failure.message}{_RESET}") from None
     return pipeline.records(planned.stdout) + pipeline.records(sent.stdout)
 
 
@@ -112,7 +116,7 @@ def _start(request: Request) -> Record | None:
     status = stoppable.soon_over(process, SOON_S)
     if status not in (None, exits.OK, exits.EMPTY):
         words = stoppable.last_line(log, before) or f"torc-run: failed, and said nothing in '{log}'"
-        raise Failure(status or exits.SOFTWARE, f"{words}: the jobs are reset and wait")
+        raise Failure(status or exits.SOFTWARE, f"{words}{_RESET}")
     return {"command": pipeline.text(stage), "pid": process.pid, "log": log, "exit_status": status}
 
 
