@@ -267,8 +267,9 @@ def test_account_and_partition_are_for_slurm(torc: Torc, store_file: Path) -> No
 
 
 def test_the_second_recovery_at_once_is_told_who_holds_it_and_one_killed_is_gone_on_with(
-    torc: Torc, cluster: Cluster, oomed: Path
+    torc: Torc, cluster: Cluster, oomed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TORC_SLURM_TIMEOUT_S", "10")  # the sbatch of the one that is killed hangs for so long
     before = len(cluster.jobs())
     cluster.knob("sbatch", "hang")
     first = subprocess.Popen([*command("torc-recover"), "1"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
