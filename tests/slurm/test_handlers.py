@@ -12,7 +12,7 @@ from .conftest import Bed
 
 SPEC = """\
 name: retried
-execution_config: {sigterm_lead_seconds: 1, sigkill_headroom_seconds: 2}
+execution_config: {mode: direct, sigterm_lead_seconds: 1, sigkill_headroom_seconds: 2}  # 97 steps may take a minute
 slurm_schedulers: [{name: site, account: proj, nodes: 1, walltime: "00:02:00", mem: 1500M}]
 actions:
   - trigger_type: on_workflow_start
@@ -82,8 +82,8 @@ def test_retries_without_an_allocation_get_a_new_one(torc: Torc, slurm: Bed, ret
     assert retried[-1] == "Workflow completed successfully (100 jobs)"
     ran: dict[str, list[Any]] = {}
     for name, attempt, code, allocation in street.query(
-        "SELECT j.name, t.attempt_id, t.return_code, a.allocation_id FROM result t JOIN job j USING (job_id)"
-        " JOIN allocation a ON a.slurm_job_id = t.facts ->> 'slurm_job_id' ORDER BY t.job_id, t.attempt_id"
+        "SELECT j.name, t.attempt_id, t.return_code, w.allocation_id FROM result t JOIN job j USING (job_id)"
+        " JOIN worker w ON w.name = t.worker ORDER BY t.job_id, t.attempt_id"
     ):
         ran.setdefault(name, []).append((attempt, code, "old" if allocation <= 3 else "new"))
     assert len(ran) == 100
