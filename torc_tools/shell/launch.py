@@ -115,9 +115,7 @@ def output(mode: str, stem: str) -> Output:
 def tail(path: str | None, size: int = 4096) -> str | None:
     """Give the last bytes of a file as text; None where there is none or it is empty."""
     try:
-        with plainfile.opened(path or "") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - size))
-            return file.read(size).decode(errors="replace") or None
+        return plainfile.last(path or "", size)[0].decode(errors="replace") or None
     except OSError:
         return None
 

@@ -1,6 +1,5 @@
 """The ends of the log files of an attempt, for rules: bounded, with the number of the first line where it is asked."""
 
-import os
 from typing import NamedTuple
 
 from torc_tools.shell import layout, plainfile
@@ -26,10 +25,7 @@ def paths(output_dir: str, ids: tuple[int, int, int, int]) -> list[str]:
 def read(path: str, most: int = MOST) -> End | None:
     """Give the end of a file, from the beginning of a line on where it is cut; None where it cannot be read."""
     try:
-        with plainfile.opened(path) as file:
-            offset = max(0, os.fstat(file.fileno()).st_size - most)
-            file.seek(offset)
-            raw = file.read(most)
+        raw, offset = plainfile.last(path, most)
     except OSError:
         return None
     if offset:
@@ -42,10 +38,7 @@ def ending_with(path: str, tail: str) -> End | None:
     """Give the end of a file where it is `tail`, as a record kept it; None where the file is gone or is another."""
     size = len(tail.encode(errors="replace"))
     try:
-        with plainfile.opened(path) as file:
-            offset = max(0, os.fstat(file.fileno()).st_size - size)
-            file.seek(offset)
-            raw = file.read(size)
+        raw, offset = plainfile.last(path, size)
     except OSError:
         return None
     return End(path, tail, offset) if raw.decode(errors="replace") == tail else None

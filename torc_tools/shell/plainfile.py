@@ -11,6 +11,14 @@ def opened(path: str) -> IO[bytes]:
     return open(path, "rb", opener=_opener)
 
 
+def last(path: str, size: int) -> tuple[bytes, int]:
+    """Give the last `size` bytes of a plain file, and the byte at which they begin. Raises OSError as `opened` does."""
+    with opened(path) as file:
+        offset = max(0, os.fstat(file.fileno()).st_size - size)
+        file.seek(offset)
+        return file.read(size), offset
+
+
 def _opener(path: str, flags: int) -> int:
     number = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(number).st_mode):
