@@ -13,7 +13,7 @@ import orjson
 
 from torc_tools import states
 from torc_tools.records import Record
-from torc_tools.shell import journal
+from torc_tools.shell import journal, queries
 
 LIVE, OVER = states.LIVE, states.OVER
 _ASKED = ("group", "job_count", "nodes", "num_cpus", "memory_bytes", "num_gpus", "walltime_s", "account", "partition")
@@ -77,8 +77,8 @@ def is_stale(row: Mapping[str, Any], run_id: int) -> bool:
 
 
 def _moves(db: sqlite3.Connection, workflow_id: int) -> bool:
-    moving = ", ".join(map(str, sorted(states.WAITING - {states.BLOCKED} | states.ACTIVE)))
-    query = f"SELECT 1 FROM job WHERE workflow_id = ? AND status IN ({moving}) LIMIT 1"
+    moving = queries.among("status", states.WAITING - {states.BLOCKED} | states.ACTIVE)
+    query = f"SELECT 1 FROM job WHERE workflow_id = ? AND {moving} LIMIT 1"
     return db.execute(query, (workflow_id,)).fetchone() is not None
 
 
