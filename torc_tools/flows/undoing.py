@@ -16,6 +16,8 @@ from torc_tools.records import Record
 from torc_tools.shell import allocations, holders, journal, queries, restoring, stopping, store, stream
 from torc_tools.shell.journal import Change
 
+_ORDER = ("job", "resource_requirements", "workflow")
+
 
 def undo(db: sqlite3.Connection, workflow_id: int, change_id: int | None, *, dry_run: bool) -> list[Record]:
     """Take back the last recovery, or all changes from that of `change_id` on; give an `undone` record a subject.
@@ -82,11 +84,13 @@ def _taken_back(db: sqlite3.Connection, workflow_id: int, change_id: int | None)
         then = _written(db, subject, subject_id, before, after)
         changes.append(Change(subject, subject_id, {"undo": undone}, before, then))
         ids = {"type": "undone", "workflow_id": workflow_id, "change_ids": undone}
-        done.append({**ids, "subject": subject, "subject_id": subject_id, "before": before, "after": then})
+        told = {"subject": subject, "subject_id": subject_id, "before": before, "after": then}
+        name = {**present[subject, subject_id], **after}["name"] if subject == "job" else None
+        done.append({**ids, **told, "job_name": name})
     for used in restoring.drop_requirements(db, reversal.gone):
         raise Failure(exits.DATA, f"other jobs use requirements {used} since: nothing was taken back")
     journal.record(db, workflow_id, COMMAND, changes)
-    return _named(db, done)
+    return sorted(done, key=lambda each: (_ORDER.index(each["subject"]), each["subject_id"]))
 
 
 def _written(db: sqlite3.Connection, subject: str, subject_id: int, before: State, after: State) -> State | None:
@@ -97,13 +101,3 @@ def _written(db: sqlite3.Connection, subject: str, subject_id: int, before: Stat
         after = {**after, "run_id": before["run_id"] + 1}
     restoring.restore(db, subject, subject_id, after)
     return after
-
-
-def _named(db: sqlite3.Connection, done: list[Record]) -> list[Record]:
-    """Add the names of jobs; jobs come first, then what they ask for, then the workflow."""
-    order = ("job", "resource_requirements", "workflow")
-    now = restoring.present(db, (("job", each["subject_id"]) for each in done if each["subject"] == "job"))
-    for each in done:
-        state = now.get((each["subject"], each["subject_id"]))
-        each["job_name"] = state["name"] if state else None
-    return sorted(done, key=lambda each: (order.index(each["subject"]), each["subject_id"]))
