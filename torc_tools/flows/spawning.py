@@ -54,16 +54,17 @@ class Spawns:
 
     def _judged(self, event: Record, spawner: Spawner, marked: dict[str, Any]) -> Record:
         workflow_id = self._workflow["workflow_id"]
-        found = self._batch(spawner, marked)
+        depth = rows.generation(self._db, spawner.job_id) + 1
+        found = self._batch(spawner, marked, depth)
         if isinstance(found, list):
             rows.judge(self._db, workflow_id, spawner, states.FAILED, ())
             tail = "\n".join(["what it spawned was refused, all of it:", *found, ""])
             return {**event, "status": "failed", "return_code": 1, "reason": REFUSED, "log_tail": tail}
-        added = self._add(spawner, found)
+        added = self._add(spawner, found, depth)
         rows.judge(self._db, workflow_id, spawner, states.COMPLETED, added)
         return {**event, "spawned": len(added)}
 
-    def _batch(self, spawner: Spawner, marked: dict[str, Any]) -> "Batch | list[str]":
+    def _batch(self, spawner: Spawner, marked: dict[str, Any], depth: int) -> "Batch | list[str]":
         """Read and check the lines of an attempt; give the batch, or what is wrong with it."""
         from torc_tools.core import spawning  # most workflows spawn nothing
 
@@ -84,17 +85,16 @@ class Spawns:
         from torc_tools.shell import regexes  # few jobs spawn any
 
         found = spawning.batch(text, known, regexes.bounded)
-        deep = spawning.too_deep(rows.generation(self._db, spawner.job_id) + 1, self._workflow["config"])
+        deep = spawning.too_deep(depth, self._workflow["config"])
         return found.problems or ([deep] if deep and found.digests else found)
 
-    def _add(self, spawner: Spawner, found: "Batch") -> list[int]:
+    def _add(self, spawner: Spawner, found: "Batch", depth: int) -> list[int]:
         """Store the new jobs, which wait for the one that spawned them like its other dependents."""
         there, plan, first = self._there, found.plan, found.first
         if there is None or not found.digests:
             return []
         own = there.ids["jobs"].index(spawner.job_id)
         plan.parents[first:] = [tuple({*parents, own}) for parents in plan.parents[first:]]
-        depth = rows.generation(self._db, spawner.job_id) + 1
         mark = {"by": spawner.job_id, "generation": depth, "at": round(time.time(), 3)}
         marks = [{**mark, "digest": digest} for digest in found.digests]
         new = self._new()
