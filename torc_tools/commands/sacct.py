@@ -1,7 +1,9 @@
 """torc-sacct: jobs of plain Slurm accounting, which never were in a workflow, as `result` records."""
 
 import argparse
+import os
 import re
+import time
 from collections.abc import Iterable, Iterator, Sequence
 
 from torc_tools import records, states, units
@@ -67,16 +69,9 @@ def _plain(found: Iterable[Record]) -> Iterator[Record]:
 
 
 def _asked(args: argparse.Namespace) -> str:
-    import os
-    import time
-
-    now = time.time()
-    since = 0.0 if args.jobs else now - _DAY
-    if args.since is not None:
-        since = args.since if args.since >= 0 else now + args.since
-    until = now + args.until if args.until is not None and args.until < 0 else args.until
+    since = 0.0 if args.jobs else time.time() - _DAY
     user = None if args.all_users else args.user or str(os.getuid())
-    return slurm.history(args.jobs, since, until, user)
+    return slurm.history(args.jobs, since if args.since is None else args.since, args.until, user)
 
 
 def _job(text: str) -> str:
@@ -86,9 +81,9 @@ def _job(text: str) -> str:
 
 
 def _moment(text: str) -> float:
-    """Read a time; a duration is that long ago, and comes as a negative number of seconds."""
+    """Read a time as Unix seconds; a duration is that long ago."""
     try:
-        return -float(units.parse_duration(text))
+        return time.time() - units.parse_duration(text)
     except Failure:
         return options.moment(text)
 

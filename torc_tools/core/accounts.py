@@ -42,14 +42,15 @@ def lost(worker_job_id: str, life: Life | None, verdict: Verdict, *, alone: bool
         "allocation_exit_code": exit_code(job) if job else None,
         "allocation_reason": (job.reason if job and job.reason != "None" else None) or verdict.reason,
         "failed_node": job.failed_node if job else None,
-        "canceled_by": _canceler(job.by_uid, uid) if job and job.by_uid is not None else None,
+        "canceled_by": canceler(job.by_uid, uid) if job and job.by_uid is not None else None,
         "was_alone": alone,
         "accounting": "pending",
     }
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _canceler(by_uid: int, uid: int) -> str:
+def canceler(by_uid: int, uid: int | None = None) -> str:
+    """Name who canceled; `uid`, where it is given, is that of this user."""
     name = "root" if by_uid == 0 else f"uid {by_uid}"
     return f"{name} (this user)" if by_uid == uid else name
 

@@ -83,13 +83,12 @@ def _code(job: Step, word: str) -> int:
 
 
 def _facts(job: Step, killed: Step | None, peak: int | None) -> Record:
-    by = "root" if job.by_uid == 0 else None if job.by_uid is None else f"uid {job.by_uid}"
     return {
         "slurm_job_id": job.array_id or job.job_id_raw,
         "slurm_state": "OUT_OF_MEMORY" if killed else reconciling.said(job),
         "slurm_exit_code": accounts.exit_code(killed or job),
         "allocation_reason": job.reason,
-        "canceled_by": by,
+        "canceled_by": None if job.by_uid is None else accounts.canceler(job.by_uid),
         "failed_node": job.failed_node,
         "node_list": job.node_list,
         "peak_source": "slurm" if peak else None,
