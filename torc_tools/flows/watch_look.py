@@ -101,9 +101,12 @@ class News:
     """Notices that the last worker of Slurm's allocations has left, from what they write, without asking Slurm."""
 
     def __init__(self, request: Request) -> None:
-        """Remember how the event files are now."""
+        """Know of nothing yet: `begin` says from when on something is news."""
         self._request = request
         self._events = Events(request)
+
+    def begin(self) -> None:
+        """Remember how the event files are now."""
         self._events.changed()
 
     def all_left(self) -> bool:

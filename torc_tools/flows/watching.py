@@ -66,8 +66,9 @@ def header(watcher: Watch) -> None:
 
 def _steps(watcher: Watch, state: dict[str, Any]) -> int:
     """Take steps until it is over; give the exit status."""
+    news = watch_look.News(watcher.request)
     while True:
-        news = watch_look.News(watcher.request)  # what is written during the step is news, too
+        news.begin()  # what is written during the step is news, too
         following = _step_safely(watcher, state)
         if isinstance(following, Ended):
             watcher.notices.finish(state)
